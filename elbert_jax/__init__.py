@@ -1,0 +1,1 @@
+"""Fast, exact text classification with ALBERT: early exits and slot refill in JAX."""
