@@ -1,0 +1,30 @@
+"""Floating-point operations of an ALBERT; a multiply and an add are two."""
+
+import numpy as np
+
+from elbert_jax.albert import AlbertConfig
+
+
+def layer_per_token(config: AlbertConfig, length: np.ndarray) -> np.ndarray:
+    """Returns the cost of one depth for one token of a text of `length` tokens.
+
+    Query, key, value and output take 8 H^2, the feed-forward 4 H F, the scores and the
+    weighted values 4 L H: together 24 H^2 + 4 L H where F = 4 H.
+    """
+    h, f = config.hidden_size, config.intermediate_size
+    return config.inner_group_num * (8 * h**2 + 4 * h * f + 4 * h * np.asarray(length))
+
+
+def head(config: AlbertConfig) -> int:
+    """Returns the cost of the pooler and the classifier for one text, once."""
+    return 2 * config.hidden_size**2 + 2 * config.hidden_size * config.num_labels
+
+
+def text(config: AlbertConfig, length: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Returns the cost of texts of `length` real tokens that leave at `depth`.
+
+    The head counts once a layer, as an early exit needs it.
+    """
+    length, depth = np.asarray(length, np.float64), np.asarray(depth, np.float64)
+    embed = 2 * config.embedding_size * config.hidden_size * length
+    return embed + depth * (length * layer_per_token(config, length) + head(config))
