@@ -32,7 +32,7 @@ class Queue:
 
     tokens: Int[Array, "Q L"]
     types: Int[Array, "Q L"]
-    lengths: Int[Array, "Q"]  # real tokens, which stand on the left
+    lengths: Int[Array, " Q"]  # real tokens, which stand on the left
     count: Int[Array, ""]
 
 
@@ -42,8 +42,8 @@ class Results:
     """Answers by row of the queue."""
 
     logits: Float[Array, "Q C"]  # of the exit layer
-    layer: Int[Array, "Q"]  # where the text left, 1-based; 0: not answered
-    rule: Int[Array, "Q"]  # see `exits.rule_names`
+    layer: Int[Array, " Q"]  # where the text left, 1-based; 0: not answered
+    rule: Int[Array, " Q"]  # see `exits.rule_names`
 
 
 @jax.tree_util.register_dataclass
@@ -52,9 +52,9 @@ class SlotState:
     """What the loop carries."""
 
     hidden: Float[Array, "N L H"]
-    lengths: Int[Array, "N"]  # real tokens of the slot's text
-    row: Int[Array, "N"]  # the queue row that the slot holds; Q where it is empty
-    depth: Int[Array, "N"]  # layers its text has been through
+    lengths: Int[Array, " N"]  # real tokens of the slot's text
+    row: Int[Array, " N"]  # the queue row that the slot holds; Q where it is empty
+    depth: Int[Array, " N"]  # layers its text has been through
     criterion: Any  # the criterion's state, slots first
     next: Int[Array, ""]  # the queue row that enters next
     steps: Int[Array, ""]  # layer-steps so far
@@ -62,7 +62,7 @@ class SlotState:
     results: Results
 
 
-def _where(chosen: Bool[Array, "N"], new: Array, old: Array) -> Array:
+def _where(chosen: Bool[Array, " N"], new: Array, old: Array) -> Array:
     return jnp.where(chosen.reshape(-1, *[1] * (old.ndim - 1)), new, old)
 
 
@@ -173,37 +173,37 @@ def run(
     def body(state: SlotState) -> SlotState:
         return step(model, criterion, insert(model, queue, criterion, state))
 
-    state = jax.lax.while_loop(
-        unfinished, body, start(model, queue, criterion, slots)
-    )
+    state = jax.lax.while_loop(unfinished, body, start(model, queue, criterion, slots))
     return state.results, state.steps, state.busy
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _embed(params: Params, tokens: Array, types: Array, *, config: AlbertConfig):
+    return albert.bind(config, params).embed(tokens, types)
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _deeper(params: Params, x: Array, *, config: AlbertConfig):
+    model = albert.bind(config, params)
+    x = model.layer(x, jnp.ones(x.shape[:2], bool))
+    return x, model.classify(x)
 
 
 def run_one_by_one(
     params: Params, queue: Queue, criterion: Criterion, *, config: AlbertConfig
 ) -> Results:
     """The slow, obvious reference: each text alone, unpadded, layer after layer."""
-
-    @jax.jit
-    def embed(tokens, types):
-        return albert.bind(config, params).embed(tokens, types)
-
-    @jax.jit
-    def deeper(x, state):
-        model = albert.bind(config, params)
-        x = model.layer(x, jnp.ones(x.shape[:2], bool))
-        logits = model.classify(x)
-        state, rule = criterion(state, logits)
-        return x, logits[0], state, rule[0]
-
+    judge = jax.jit(lambda state, output: criterion(state, output))
     rows = len(queue.lengths)
     logits = np.zeros((rows, config.num_labels), np.float32)
     layer, rule = np.zeros(rows, np.int32), np.zeros(rows, np.int32)
     for row in range(int(queue.count)):
         text = slice(row, row + 1), slice(int(queue.lengths[row]))
-        x = embed(queue.tokens[text], queue.types[text])
+        x = _embed(params, queue.tokens[text], queue.types[text], config=config)
         state = criterion.init(1, config.num_labels)
         while rule[row] == 0 and layer[row] < config.num_hidden_layers:
-            x, logits[row], state, rule[row] = deeper(x, state)
+            x, output = _deeper(params, x, config=config)
+            state, fired = judge(state, output)
+            logits[row], rule[row] = output[0], fired[0]
             layer[row] += 1
     return Results(jnp.asarray(logits), jnp.asarray(layer), jnp.asarray(rule))

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import app
+from absl import app, flags, logging
 
 
 class UserError(ValueError):
@@ -13,16 +13,35 @@ class UserError(ValueError):
 def run(main: Callable[[Sequence[str]], None]) -> None:
     """Runs a command's `main` under absl; a UserError is one line and status 2."""
 
-    def guarded(argv: Sequence[str]) -> None:
+    def parse(argv: Sequence[str]) -> Sequence[str]:
         try:
-            if len(argv) > 1:
-                raise UserError(f"unexpected argument {argv[1]!r}: flags are --name=value")
+            rest = flags.FLAGS(argv)
+        except KeyError as error:
+            _stop(f"the configuration has no key {error}")
+        # A configuration file, or a value for one of its keys, may raise anything.
+        except Exception as error:
+            _stop(f"{error} (--help lists the flags)")
+        if len(rest) > 1:
+            _stop(f"unexpected argument {rest[1]!r}: flags are written --name=value")
+        return rest
+
+    def guarded(argv: Sequence[str]) -> None:
+        if flags.FLAGS["verbosity"].using_default_value:
+            logging.set_verbosity(logging.WARNING)  # absl's INFO is for developers
+        try:
             main(argv)
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(2)
+            _stop(str(error))
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
+        except BrokenPipeError:  # the reader of our output has left, as `head` does
+            sys.stderr.close()
+            sys.exit(141)
 
-    app.run(guarded)
+    app.run(guarded, flags_parser=parse)
+
+
+def _stop(message: str) -> None:
+    print("error:", " ".join(message.split()), file=sys.stderr)
+    sys.exit(2)

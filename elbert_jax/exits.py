@@ -9,7 +9,8 @@ Every leaf of `state` has the batch as its first axis, so that a slot's state ca
 replaced by a fresh one. `rule` is 0 where the text goes on, else the 1-based position
 in `criterion.rules` of the rule that fired. Thresholds are pytree leaves: changing one
 compiles nothing anew. The engine and the offline replay, `exit_layer`, call the same
-object. A text whose logits are not finite never exits early.
+object. Logits that are not finite never let a text out early: not at their layer, and
+not by a window or a run of labels that holds them.
 
 References:
     Xie et al., "ELBERT: Fast ALBERT with Confidence-Window Based Early Exit",
@@ -19,7 +20,7 @@ References:
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -39,25 +40,36 @@ class Criterion(Protocol):
 
     def __call__(
         self, state: Any, logits: Float[Array, "B C"]
-    ) -> tuple[Any, Int[Array, "B"]]: ...
+    ) -> tuple[Any, Int[Array, " B"]]: ...
+
+
+def _softmax(logits: Float[Array, "... C"]) -> Float[Array, "... C"]:
+    """Returns float32 probabilities; NaN where a logit of the text is not finite."""
+    finite = jnp.isfinite(logits).all(-1, keepdims=True)
+    # The softmax of -inf is a confident 0.
+    return jnp.where(finite, jax.nn.softmax(logits.astype(jnp.float32)), jnp.nan)
 
 
 def puzzlement(logits: Float[Array, "... C"]) -> Float[Array, "..."]:
-    """Returns the entropy of the softmax over `log C`, in [0, 1] (ELBERT Eq. 5)."""
-    p = jax.nn.softmax(logits.astype(jnp.float32))
+    """Returns the entropy of the softmax over `log C`, in [0, 1] (ELBERT Eq. 5).
+
+    It is NaN where a logit is not finite.
+    """
+    p = _softmax(logits)
     # Rounding may leave a saturated text at -1e-8, which must not pass delta = 0.
     return jnp.maximum(-xlogy(p, p).sum(-1) / jnp.log(float(p.shape[-1])), 0.0)
 
 
 def _empty_window(batch: int, window: int, *shape: int) -> Float[Array, "B W ..."]:
-    return jnp.full((batch, window, *shape), jnp.nan)  # NaN: no output there yet
+    # NaN: no output there yet.
+    return jnp.full((batch, window, *shape), jnp.nan, jnp.float32)
 
 
 def _slide(window: Array, newest: Array) -> Array:
     return jnp.concatenate([window[:, 1:], newest[:, None]], axis=1)
 
 
-def _first_rule(*fired: Bool[Array, "B"]) -> Int[Array, "B"]:
+def _first_rule(*fired: Bool[Array, " B"]) -> Int[Array, " B"]:
     """Returns the 1-based position of the first true argument, 0 where none is."""
     stacked = jnp.stack(fired)
     return jnp.where(stacked.any(0), stacked.argmax(0) + 1, 0).astype(jnp.int32)
@@ -89,8 +101,6 @@ class ConfidenceWindow:
     tolerance: float = 1e-6  # at saturation float noise would decide otherwise
     epsilon: float = 0.01
 
-    rules: ClassVar[tuple[str, ...]] = ("confidence", "window")
-
     def __post_init__(self):
         known = ("monotone", "range", "label", "none")
         _require(
@@ -99,18 +109,22 @@ class ConfidenceWindow:
         )
         _require(self.window >= 1, f"window is {self.window}; it must be at least 1")
 
+    @property
+    def rules(self) -> tuple[str, ...]:
+        return ("confidence", "window")
+
     def init(self, batch: int, num_classes: int) -> Float[Array, "B W C"]:
         return _empty_window(batch, self.window, num_classes)
 
     def __call__(
         self, state: Float[Array, "B W C"], logits: Float[Array, "B C"]
-    ) -> tuple[Float[Array, "B W C"], Int[Array, "B"]]:
-        state = _slide(state, jax.nn.softmax(logits.astype(jnp.float32)))
+    ) -> tuple[Float[Array, "B W C"], Int[Array, " B"]]:
+        state = _slide(state, _softmax(logits))
         confident = puzzlement(logits) < self.delta
         settled = jnp.isfinite(state).all((1, 2)) & self._settled(state)
         return state, _first_rule(confident, settled)
 
-    def _settled(self, p: Float[Array, "B W C"]) -> Bool[Array, "B"]:
+    def _settled(self, p: Float[Array, "B W C"]) -> Bool[Array, " B"]:
         labels = p.argmax(-1)
         if self.criterion == "monotone":
             chosen = jnp.take_along_axis(p, labels[:, -1, None, None], axis=2)[..., 0]
@@ -141,8 +155,6 @@ class Elbert2021:
     margin: float = 0.0
     spread: float = 0.01
 
-    rules: ClassVar[tuple[str, ...]] = ("confidence", "window")
-
     def __post_init__(self):
         known = ("bias_1", "bias_2", "bias_3")
         _require(
@@ -151,18 +163,22 @@ class Elbert2021:
         )
         _require(self.window >= 1, f"window is {self.window}; it must be at least 1")
 
+    @property
+    def rules(self) -> tuple[str, ...]:
+        return ("confidence", "window")
+
     def init(self, batch: int, num_classes: int) -> Float[Array, "B W"]:
         return _empty_window(batch, self.window)
 
     def __call__(
         self, state: Float[Array, "B W"], logits: Float[Array, "B C"]
-    ) -> tuple[Float[Array, "B W"], Int[Array, "B"]]:
-        state = _slide(state, jax.nn.softmax(logits.astype(jnp.float32))[:, 0])
+    ) -> tuple[Float[Array, "B W"], Int[Array, " B"]]:
+        state = _slide(state, _softmax(logits)[:, 0])
         confident = puzzlement(logits) < self.delta
         settled = jnp.isfinite(state).all(1) & self._settled(state)
         return state, _first_rule(confident, settled)
 
-    def _settled(self, p: Float[Array, "B W"]) -> Bool[Array, "B"]:
+    def _settled(self, p: Float[Array, "B W"]) -> Bool[Array, " B"]:
         above, below = p > 0.5 + self.margin, p < 0.5 - self.margin
         if self.criterion == "bias_2":
             step = jnp.diff(p, axis=1)
@@ -181,12 +197,14 @@ class Patience:
 
     patience: int = 6
 
-    rules: ClassVar[tuple[str, ...]] = ("patience",)
+    @property
+    def rules(self) -> tuple[str, ...]:
+        return ("patience",)
 
     def init(
         self, batch: int, num_classes: int
-    ) -> tuple[Int[Array, "B"], Int[Array, "B"]]:
-        return jnp.full(batch, -1, jnp.int32), jnp.full(batch, -1, jnp.int32)
+    ) -> tuple[Int[Array, " B"], Int[Array, " B"]]:
+        return jnp.full(batch, -1, jnp.int32), jnp.zeros(batch, jnp.int32)
 
     def __call__(self, state, logits: Float[Array, "B C"]):
         last, count = state
@@ -223,11 +241,12 @@ class AnyOf:
 class Exits(NamedTuple):
     """Where a batch of texts left, by text."""
 
-    layer: Int[Array, "B"]  # 1-based
-    rule: Int[Array, "B"]  # 0: the last layer; k: `criterion.rules[k - 1]`
+    layer: Int[Array, " B"]  # 1-based
+    rule: Int[Array, " B"]  # 0: the last layer; k: `criterion.rules[k - 1]`
     logits: Float[Array, "B C"]
 
 
+@jax.jit
 def exit_layer(criterion: Criterion, logits: Float[Array, "D B C"]) -> Exits:
     """Replays a criterion over the logits of every layer.
 
@@ -246,7 +265,9 @@ def exit_layer(criterion: Criterion, logits: Float[Array, "D B C"]) -> Exits:
     _, rules = jax.lax.scan(step, criterion.init(batch, num_classes), logits)
     index = (rules > 0).at[-1].set(True).argmax(0)
     column = jnp.arange(batch)
-    return Exits(index.astype(jnp.int32) + 1, rules[index, column], logits[index, column])
+    return Exits(
+        index.astype(jnp.int32) + 1, rules[index, column], logits[index, column]
+    )
 
 
 def rule_names(criterion: Criterion) -> tuple[str, ...]:
@@ -267,18 +288,26 @@ def from_dict(values: Mapping[str, Any]) -> Criterion:
     Raises:
       ValueError: on a name, a field or a value that no criterion has.
     """
+    _require(isinstance(values, Mapping), f"an exit is a mapping, not {values!r}")
     values = dict(values)
     name = values.pop("name", "confidence_window")
     if name == "any_of":
+        several = list(values) == ["criteria"] and isinstance(values["criteria"], list)
+        _require(several, "any_of has one field, criteria: a list of exits")
         return AnyOf(tuple(from_dict(each) for each in values["criteria"]))
-    known = ", ".join((*_BY_NAME, "any_of"))
-    _require(name in _BY_NAME, f"exit name is {name!r}; it may be {known}")
-    fields = {field.name for field in dataclasses.fields(_BY_NAME[name])}
+    known = (*_BY_NAME, "any_of")
+    _require(name in known, f"exit name is {name!r}; it may be {', '.join(known)}")
+    kinds = {field.name: field.type for field in dataclasses.fields(_BY_NAME[name])}
     for key, value in values.items():
-        _require(key in fields, f"{name} has no {key!r}; it has {', '.join(fields)}")
+        _require(key in kinds, f"{name} has no {key!r}; it has {', '.join(kinds)}")
         if key != "criterion":
-            number = isinstance(value, int | float) and value >= 0
-            _require(number, f"{name}.{key} is {value!r}; it must be a number >= 0")
+            whole = kinds[key] is int
+            number = type(value) is int or (type(value) is float and not whole)
+            noun = "a whole number" if whole else "a number"
+            _require(
+                number and value >= 0,
+                f"{name}.{key} is {value!r}; it must be {noun} >= 0",
+            )
     return _BY_NAME[name](**values)
 
 
@@ -288,4 +317,4 @@ def to_dict(criterion: Criterion) -> dict[str, Any]:
         criteria = [to_dict(each) for each in criterion.criteria]
         return {"name": "any_of", "criteria": criteria}
     name = next(name for name, kind in _BY_NAME.items() if type(criterion) is kind)
-    return {"name": name} | dataclasses.asdict(criterion)
+    return {"name": name, **vars(criterion)}

@@ -25,6 +25,15 @@ def text(config: AlbertConfig, length: np.ndarray, depth: np.ndarray) -> np.ndar
 
     The head counts once a layer, as an early exit needs it.
     """
-    length, depth = np.asarray(length, np.float64), np.asarray(depth, np.float64)
+    return _encoder(config, length, depth) + np.asarray(depth) * head(config)
+
+
+def full_text(config: AlbertConfig, length: np.ndarray) -> np.ndarray:
+    """Returns the cost of texts at full depth, with the head after the last layer."""
+    return _encoder(config, length, config.num_hidden_layers) + head(config)
+
+
+def _encoder(config: AlbertConfig, length: np.ndarray, depth) -> np.ndarray:
+    length = np.asarray(length, np.float64)
     embed = 2 * config.embedding_size * config.hidden_size * length
-    return embed + depth * (length * layer_per_token(config, length) + head(config))
+    return embed + depth * length * layer_per_token(config, length)

@@ -14,12 +14,12 @@ WEIGHTINGS = ("elbert", "equal", "depth")
 INITIAL_T = 4.0
 
 
-def initial_t(num_layers: int) -> Float[Array, "D-1"]:
+def initial_t(num_layers: int) -> Float[Array, " D-1"]:
     """Returns ELBERT's trainable t_i before training: 4 at every layer but the last."""
     return jnp.full(num_layers - 1, INITIAL_T)
 
 
-def layer_weights(weighting: str, t: Float[Array, "D-1"]) -> Float[Array, "D"]:
+def layer_weights(weighting: str, t: Float[Array, " D-1"]) -> Float[Array, " D"]:
     """Returns w_i, the weight of each layer's loss.
 
     Args:
@@ -35,23 +35,21 @@ def layer_weights(weighting: str, t: Float[Array, "D-1"]) -> Float[Array, "D"]:
         return jnp.ones(depth)
     if weighting == "depth":
         return jnp.arange(1.0, depth + 1)
-    raise ValueError(
-        f"weighting is {weighting!r}; it may be {', '.join(WEIGHTINGS)}"
-    )
+    raise ValueError(f"weighting is {weighting!r}; it may be {', '.join(WEIGHTINGS)}")
 
 
 def weighted_mean(
-    values: Float[Array, "D B"], weight: Float[Array, "B"]
-) -> Float[Array, "D"]:
+    values: Float[Array, "D B"], weight: Float[Array, " B"]
+) -> Float[Array, " D"]:
     """Returns the mean over the texts, where `weight` is 0 at filler rows."""
     return (values * weight[None]).sum(-1) / jnp.maximum(weight.sum(), 1.0)
 
 
 def layer_losses(
     logits: Float[Array, "D B C"],
-    labels: Int[Array, "B"],
-    weight: Float[Array, "B"],
-) -> Float[Array, "D"]:
+    labels: Int[Array, " B"],
+    weight: Float[Array, " B"],
+) -> Float[Array, " D"]:
     """Returns L_i, the mean cross-entropy of each layer (Eq. 1), in nats."""
     every_layer = jnp.broadcast_to(labels, logits.shape[:2])
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, every_layer)

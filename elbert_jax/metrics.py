@@ -15,16 +15,21 @@ def classification(labels: np.ndarray, predicted: np.ndarray) -> Mapping[str, fl
 
     Returns:
       `accuracy`; `f1`, of class 1 where no class is above 1 (as GLUE has it), else the
-      mean over classes; `matthews`, Matthews' correlation coefficient.
+      mean over the classes that occur; `matthews`, Matthews' correlation coefficient,
+      0 where only one class occurs.
     """
-    binary = max(labels.max(), predicted.max()) <= 1
-    average = "binary" if binary else "macro"
+    classes = np.union1d(labels, predicted)
+    f1 = sklearn_metrics.f1_score(
+        labels,
+        predicted,
+        average="binary" if classes.max() <= 1 else "macro",
+        zero_division=0.0,  # pyright: ignore[reportArgumentType]
+    )
+    matthews = 0.0  # scikit-learn warns of a single class
+    if len(classes) > 1:
+        matthews = sklearn_metrics.matthews_corrcoef(labels, predicted)
     return {
         "accuracy": float(sklearn_metrics.accuracy_score(labels, predicted)),
-        "f1": float(
-            sklearn_metrics.f1_score(
-                labels, predicted, average=average, zero_division=0.0
-            )
-        ),
-        "matthews": float(sklearn_metrics.matthews_corrcoef(labels, predicted)),
+        "f1": float(f1),
+        "matthews": float(matthews),
     }

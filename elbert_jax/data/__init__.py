@@ -1,0 +1,1 @@
+"""From files and named tasks to padded batches."""

@@ -1,0 +1,60 @@
+# `make quickstart` and `make test` need Python 3.11 or newer and nothing else.
+PYTHON ?= python3
+WORKERS ?= 2
+BIN := .venv/bin
+RUN := runs/quickstart
+
+.PHONY: help quickstart test lint types format clean
+
+help:
+	@echo "make quickstart  train a small model, plot its exits, label three sentences"
+	@echo "make test        lint, types and tests, as CI runs them"
+	@echo "make lint        ruff's checks and its formatting"
+	@echo "make types       pyright"
+	@echo "make format      mend what ruff can mend"
+	@echo "make clean       remove .venv, caches and $(RUN)"
+	@echo
+	@echo "PYTHON=python3.12 names another Python; WORKERS=8 runs more tests at once."
+	@echo "pip's own configuration is honoured. On Linux the default torch, which only"
+	@echo "the tests need, brings CUDA libraries (some GB): point PIP_EXTRA_INDEX_URL"
+	@echo "at PyTorch's CPU wheels to do without."
+
+quickstart: .venv/installed
+	$(BIN)/python -m elbert_jax.train --config=configs/quickstart.py --workdir=$(RUN)
+	$(BIN)/python -m elbert_jax.evaluate --model=$(RUN)/model --task=synthetic \
+	  --split=test --by=grade --plot=$(RUN)/exit_curve.png
+	$(BIN)/python -m elbert_jax.predict --model=$(RUN)/model \
+	  --input=configs/quickstart.txt --output=-
+
+test: lint types
+	$(BIN)/python -m pytest -n $(WORKERS) --dist=loadfile
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/installed-dev
+	$(BIN)/pyright
+
+format: .venv/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build *.egg-info $(RUN)
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: $(PYTHON) is not Python 3.11 or newer; name one that is:" \
+	    "make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+
+# The stamps: an installation is made once, and again when what it needs changes.
+.venv/installed: pyproject.toml constraints.txt | .venv/pyvenv.cfg
+	$(BIN)/python -m pip install -c constraints.txt -e .
+	@touch $@
+
+.venv/installed-dev: pyproject.toml constraints.txt | .venv/pyvenv.cfg
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,torch]'
+	@touch $@ .venv/installed

@@ -1,0 +1,61 @@
+"""Checkpoints of a training run, by Orbax: save, restore, survive a kill."""
+
+import pathlib
+import shutil
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+_TRASH = "trash"
+
+
+class Checkpoints:
+    """A folder of numbered checkpoints: a pytree of arrays and a JSON record each.
+
+    A checkpoint appears whole or not at all, whenever the process is killed.
+    """
+
+    def __init__(self, directory: pathlib.Path, keep: int):
+        self._directory = directory.absolute()
+        # Steps that retention drops are moved here first: a kill while they are being
+        # deleted in place would leave half a checkpoint among the whole ones.
+        shutil.rmtree(self._directory / _TRASH, ignore_errors=True)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep, todelete_subdir=_TRASH, cleanup_tmp_directories=True
+        )
+        self._manager = ocp.CheckpointManager(self._directory, options=options)
+
+    def latest(self) -> int | None:
+        """Returns the newest step that is stored."""
+        return self._manager.latest_step()
+
+    def save(self, step: int, arrays: Any, record: dict[str, Any]) -> None:
+        """Stores a step in the background; a step that is there already stays."""
+        if step not in self._manager.all_steps():
+            # A copy: on a CPU the arrays may share memory with ones donated next.
+            copy = jax.tree.map(np.array, arrays)
+            args = ocp.args.Composite(
+                arrays=ocp.args.StandardSave(copy), record=ocp.args.JsonSave(record)
+            )
+            self._manager.save(step, args=args)
+
+    def restore(self, step: int, like: Any) -> tuple[Any, dict[str, Any]]:
+        """Returns the arrays, shaped as the pytree `like`, and the record of a step."""
+        target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        args = ocp.args.Composite(
+            arrays=ocp.args.StandardRestore(target), record=ocp.args.JsonRestore()
+        )
+        stored = self._manager.restore(step, args=args)
+        return stored["arrays"], stored["record"]
+
+    def record(self, step: int) -> dict[str, Any]:
+        """Returns the record of a step without its arrays."""
+        args = ocp.args.Composite(record=ocp.args.JsonRestore())
+        return self._manager.restore(step, args=args)["record"]
+
+    def close(self) -> None:
+        """Waits until everything is on disk."""
+        self._manager.wait_until_finished()
+        self._manager.close()

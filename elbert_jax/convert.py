@@ -1,0 +1,60 @@
+"""Converts an ALBERT checkpoint of Hugging Face's into a text classifier's directory.
+
+    python -m elbert_jax.convert --from=albert/albert-base-v2 --to=models/base
+
+The result opens here and with Hugging Face's AutoModelForSequenceClassification.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from absl import flags
+
+from elbert_jax import errors, hf, hub
+from elbert_jax.errors import UserError
+
+_FROM = flags.DEFINE_string("from", None, "A directory, or a model's id on the hub.")
+_TO = flags.DEFINE_string("to", None, "The directory to write; new or empty.")
+_REVISION = flags.DEFINE_string("revision", None, "The hub's branch, tag or commit.")
+_LOCAL = flags.DEFINE_bool("local_files_only", False, "Look in the local cache only.")
+_PICKLE = flags.DEFINE_bool(
+    "allow_pickle", False, "Read pytorch_model.bin. A pickle can run code."
+)
+
+
+def main(argv):
+    del argv
+    if not _FROM.value or not _TO.value:
+        raise UserError("--from and --to are both needed")
+    to = Path(_TO.value).expanduser().resolve()
+    if to.exists() and not (to.is_dir() and not any(to.iterdir())):
+        raise UserError(f"--to={_TO.value} exists already and is no empty directory")
+    model = hf.load(
+        _FROM.value,
+        revision=_REVISION.value,
+        local_files_only=_LOCAL.value,
+        allow_pickle=_PICKLE.value,
+    )
+    tokenizer = [model.directory / name for name in hub.TOKENIZER]
+    tokenizer = [path for path in tokenizer if path.is_file()]
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=to.parent) as scratch:
+            whole = Path(scratch, "model")  # it appears under its name when complete
+            hf.save(whole, model.config, model.params, model.labels)
+            for path in tokenizer:
+                shutil.copyfile(path, whole / path.name)
+            whole.rename(to)
+    except OSError as error:
+        raise UserError(f"cannot write {to}: {error.strerror}") from error
+
+    for verb in ("mapped", "initialised", "ignored"):
+        keys = getattr(model, verb)
+        print(f"{verb} {len(keys)}", *keys, sep="\n  ")
+    print(f"tokenizer {len(tokenizer)}", *(p.name for p in tokenizer), sep="\n  ")
+    print(f"labels {len(model.labels)}", *model.labels, sep="\n  ")
+
+
+if __name__ == "__main__":
+    errors.run(main)

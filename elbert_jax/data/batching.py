@@ -1,0 +1,186 @@
+"""Pre-tokenised texts, and padded batches of them.
+
+Letters: M texts, B rows of a batch, L tokens of a row.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import grain
+import numpy as np
+
+from elbert_jax.data.tokenization import Tokenizer
+
+# Padded lengths in use: one compiled program for each.
+BUCKETS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+
+
+class Batch(NamedTuple):
+    """B rows of L tokens; filler rows have weight 0 and the index M."""
+
+    tokens: np.ndarray  # int32 [B, L], 0 at padding
+    types: np.ndarray  # int32 [B, L]: 1 in the second text of a pair
+    mask: np.ndarray  # bool [B, L]: True at real tokens
+    labels: np.ndarray  # int32 [B], -1 where there is none
+    weight: np.ndarray  # float32 [B]: 1, or 0 in filler rows
+    index: np.ndarray  # int32 [B]: row of the corpus
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Encoded:
+    """M texts in flat arrays: text m is `tokens[offsets[m] : offsets[m + 1]]`."""
+
+    tokens: np.ndarray  # int32 [sum of L]
+    types: np.ndarray  # int8 [sum of L]
+    offsets: np.ndarray  # int64 [M + 1]
+    labels: np.ndarray  # int32 [M], -1 where there is none
+    truncated: int  # how many texts were cut
+
+    @classmethod
+    def build(
+        cls,
+        tokenizer: Tokenizer,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        labels: np.ndarray | None = None,
+        max_length: int = 512,
+    ) -> "Encoded":
+        """Tokenises M texts, or M pairs; `labels` is int32 [M]."""
+        encodings = tokenizer.encode(texts, pairs, max_length)
+        none = np.zeros(0)
+        return cls(
+            np.concatenate([none, *(e.tokens for e in encodings)]).astype(np.int32),
+            np.concatenate([none, *(e.types for e in encodings)]).astype(np.int8),
+            np.cumsum([0, *(len(e.tokens) for e in encodings)], dtype=np.int64),
+            np.full(len(encodings), -1, np.int32) if labels is None else labels,
+            sum(e.truncated for e in encodings),
+        )
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @functools.cached_property
+    def lengths(self) -> np.ndarray:
+        """int64 [M]: tokens of every text."""
+        return np.diff(self.offsets)
+
+
+def bucket_lengths(max_length: int) -> tuple[int, ...]:
+    """Returns `BUCKETS` up to `max_length`, which is the last."""
+    return (*(length for length in BUCKETS if length < max_length), max_length)
+
+
+def pad(
+    encoded: Encoded, rows: np.ndarray, length: int, batch_size: int | None = None
+) -> Batch:
+    """Returns rows of the corpus as one batch.
+
+    Args:
+      encoded: the corpus.
+      rows: int [R], R >= 1.
+      length: L, no shorter than any of the rows.
+      batch_size: B; rows beyond R repeat the last one, with weight 0.
+    """
+    filler = (batch_size or len(rows)) - len(rows)
+    rows = np.concatenate([rows, np.repeat(rows[-1:], filler)])
+    lengths = encoded.lengths[rows]
+    if lengths.max() > length:
+        raise ValueError(f"a text of {lengths.max()} tokens exceeds {length}")
+    mask = np.arange(length) < lengths[:, None]
+    source = np.where(mask, encoded.offsets[rows, None] + np.arange(length), 0)
+    real = np.arange(len(rows)) < len(rows) - filler
+    return Batch(
+        np.where(mask, encoded.tokens[source], 0),
+        np.where(mask, encoded.types[source], 0).astype(np.int32),
+        mask,
+        encoded.labels[rows],
+        real.astype(np.float32),
+        np.where(real, rows, len(encoded)).astype(np.int32),
+    )
+
+
+def _cut(
+    encoded: Encoded, order: np.ndarray, batch_size: int, buckets: Sequence[int]
+) -> list[tuple[np.ndarray, int]]:
+    """Cuts texts, ordered by bucket, into batches of (rows, L).
+
+    What a bucket leaves over fills up the first batch of the next longer one; only
+    the last batch is short.
+    """
+    if encoded.lengths.max(initial=0) > buckets[-1]:
+        raise ValueError(
+            f"a text of {encoded.lengths.max()} tokens exceeds the last bucket, "
+            f"{buckets[-1]}"
+        )
+    batches = []
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        longest = encoded.lengths[rows].max()
+        batches.append((rows, next(b for b in buckets if b >= longest)))
+    return batches
+
+
+def eval_batches(
+    encoded: Encoded, batch_size: int, buckets: Sequence[int] = BUCKETS
+) -> Iterator[Batch]:
+    """Yields every text once, short ones first, in batches of one size."""
+    order = np.argsort(encoded.lengths, kind="stable")
+    for rows, length in _cut(encoded, order, batch_size, buckets):
+        yield pad(encoded, rows, length, batch_size)
+
+
+def steps_per_epoch(encoded: Encoded, batch_size: int) -> int:
+    """Returns the number of batches that hold every text once."""
+    return -(-len(encoded) // batch_size)
+
+
+class _Epochs:
+    """The batches of all epochs by their number; each is a function of the seed."""
+
+    def __init__(
+        self,
+        encoded: Encoded,
+        batch_size: int,
+        epochs: int,
+        seed: int,
+        buckets: Sequence[int],
+    ):
+        self.encoded, self.batch_size, self.buckets = encoded, batch_size, buckets
+        self.epochs, self.seed = epochs, seed
+        self._plan = functools.lru_cache(maxsize=1)(self._make_plan)
+
+    def __len__(self) -> int:
+        return self.epochs * steps_per_epoch(self.encoded, self.batch_size)
+
+    def __getitem__(self, index: int) -> Batch:
+        epoch, step = divmod(index, steps_per_epoch(self.encoded, self.batch_size))
+        rows, length = self._plan(epoch)[step]
+        return pad(self.encoded, rows, length, self.batch_size)
+
+    def _make_plan(self, epoch: int) -> list[tuple[np.ndarray, int]]:
+        random = np.random.Generator(np.random.Philox([self.seed, epoch]))
+        order = random.permutation(len(self.encoded))
+        bucket = np.searchsorted(self.buckets, self.encoded.lengths[order])
+        order = order[np.argsort(bucket, kind="stable")]
+        batches = _cut(self.encoded, order, self.batch_size, self.buckets)
+        return [batches[i] for i in random.permutation(len(batches))]
+
+
+def train_iterator(
+    encoded: Encoded,
+    batch_size: int,
+    epochs: int,
+    seed: int,
+    buckets: Sequence[int] = BUCKETS,
+) -> grain.DatasetIterator[Batch]:
+    """Returns an iterator over the batches of all epochs.
+
+    Every text comes once an epoch, in a batch of texts of about its length; texts
+    and batches are shuffled anew each epoch, by `(seed, epoch)`. Its `get_state()` and
+    `set_state(state)` resume at the very next batch.
+    """
+    source = _Epochs(encoded, batch_size, epochs, seed, buckets)
+    options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
+    return iter(grain.MapDataset.source(source).to_iter_dataset(options))

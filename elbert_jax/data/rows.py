@@ -1,0 +1,186 @@
+"""Files of every format, row by row: the columns of each row, or what is wrong."""
+
+import codecs
+import collections
+import contextlib
+import csv
+import dataclasses
+import gzip
+import pathlib
+import sys
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import orjson
+import pyarrow
+import pyarrow.parquet
+
+from elbert_jax.errors import UserError
+
+FORMATS = ("tsv", "csv", "jsonl", "txt", "parquet")
+_LONGEST_FIELD = 1 << 24  # characters; bounds what a stray CSV quote can swallow
+
+
+@dataclasses.dataclass(frozen=True)
+class BadRow:
+    """A row that cannot be read; `line` counts from 1 (in Parquet, rows)."""
+
+    line: int
+    message: str
+
+
+Row = tuple[int, dict[str, Any]]  # line and columns
+_Cells = tuple[int, list[str]]
+
+
+def format_of(path: str) -> str:
+    """Returns the format that a file's name tells; UserError if it tells none."""
+    suffixes = pathlib.Path(path.lower()).suffixes
+    if suffixes[-1:] == [".gz"]:
+        suffixes.pop()
+    name = suffixes[-1][1:] if suffixes else ""
+    if name in FORMATS:
+        return name
+    raise UserError(
+        f"{path}: the name should end with {', '.join('.' + f for f in FORMATS)}, "
+        "or the format be given"
+    )
+
+
+def read(
+    path: str, format: str, columns: Sequence[str] | None = None
+) -> Iterator[Row | BadRow]:
+    """Returns the rows of a file, in order and in constant memory.
+
+    Args:
+      path: the file; "-" is standard input; .gz is unpacked on the way.
+      format: one of `FORMATS`. TSV is GLUE's: nothing is quoted.
+      columns: names of the columns of a TSV or CSV file without a header line.
+
+    Raises:
+      UserError: the file is not there, or damaged.
+    """
+    if format == "parquet":
+        return _parquet(path)
+    lines = _lines(path)
+    if format == "jsonl":
+        return _json(lines)
+    if format == "txt":
+        return _table(_split(lines, None), ["text"], path)
+    if format == "tsv":
+        return _table(_split(lines, "\t"), columns, path)
+    if format == "csv":
+        return _table(_csv(lines), columns, path)
+    raise UserError(f"no format {format!r}; there are {', '.join(FORMATS)}")
+
+
+def _open(path: str) -> contextlib.AbstractContextManager[Iterable[bytes]]:
+    if path == "-":
+        return contextlib.nullcontext(sys.stdin.buffer)
+    return gzip.GzipFile(path) if path.lower().endswith(".gz") else open(path, "rb")
+
+
+def _lines(path: str) -> Iterator[bytes]:
+    try:
+        with _open(path) as file:
+            for number, line in enumerate(file):
+                yield line if number else line.removeprefix(codecs.BOM_UTF8)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path} cannot be read: {_reason(error)}") from error
+
+
+def _split(lines: Iterable[bytes], tab: str | None) -> Iterator[_Cells | BadRow]:
+    for number, line in enumerate(lines, 1):
+        try:
+            text = line.decode().removesuffix("\n").removesuffix("\r")
+        except UnicodeDecodeError:
+            yield BadRow(number, "not valid UTF-8")
+        else:
+            yield number, text.split(tab) if tab else [text]
+
+
+def _csv(lines: Iterator[bytes]) -> Iterator[_Cells | BadRow]:
+    csv.field_size_limit(_LONGEST_FIELD)
+    again: collections.deque[bytes] = collections.deque()
+    taken: list[bytes] = []  # the lines of the current row
+
+    def feed() -> Iterator[str]:
+        while line := again.popleft() if again else next(lines, None):
+            taken.append(line)
+            yield line.decode(errors="surrogateescape")
+
+    start, reader = 1, csv.reader(feed(), strict=True)
+    while True:
+        try:
+            cells = next(reader, None)
+            if cells is None:
+                return
+            "".join(cells).encode()
+            yield start, cells or [""]
+        except UnicodeEncodeError:
+            yield BadRow(start, "not valid UTF-8")
+        except csv.Error as error:
+            yield BadRow(start, f"invalid CSV: {error}")
+            # A stray quote swallows lines: read all but the first of them again.
+            again.extendleft(reversed(taken[1:]))
+            del taken[1:]
+            reader = csv.reader(feed(), strict=True)
+        start += len(taken)
+        taken.clear()
+
+
+def _table(
+    rows: Iterator[_Cells | BadRow], columns: Sequence[str] | None, path: str
+) -> Iterator[Row | BadRow]:
+    if columns is None:
+        header = next(rows, None)
+        if header is None or isinstance(header, BadRow):
+            raise UserError(f"{path}: the first line should name the columns")
+        columns = header[1]
+    for row in rows:
+        if isinstance(row, BadRow):
+            yield row
+        elif len(row[1]) == len(columns):
+            yield row[0], dict(zip(columns, row[1]))
+        elif row[1] != [""]:  # a blank line
+            counts = f"{len(row[1])} columns instead of {len(columns)}"
+            yield BadRow(row[0], counts)
+
+
+def _json(lines: Iterable[bytes]) -> Iterator[Row | BadRow]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = orjson.loads(line)  # refuses lone surrogates, unlike json
+        except orjson.JSONDecodeError as error:
+            yield BadRow(number, f"invalid JSON: {error.msg}")
+        else:
+            good = isinstance(row, dict)
+            yield (number, row) if good else BadRow(number, "not a JSON object")
+
+
+def _parquet(path: str) -> Iterator[Row | BadRow]:
+    number = 0
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=1024):
+                for number, row in enumerate(_dicts(batch), number + 1):
+                    yield (number, row) if row else BadRow(number, "not valid UTF-8")
+    except (OSError, pyarrow.ArrowException) as error:
+        raise UserError(f"{path} cannot be read: {_reason(error)}") from error
+
+
+def _dicts(batch: pyarrow.RecordBatch) -> list[dict[str, Any] | None]:
+    try:
+        return batch.to_pylist()
+    except UnicodeDecodeError:  # in one of the rows, which is None in the result
+        if len(batch) == 1:
+            return [None]
+        return [row for i in range(len(batch)) for row in _dicts(batch.slice(i, 1))]
+
+
+def _reason(error: Exception) -> str:
+    strerror = getattr(error, "strerror", None)
+    return strerror or (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,184 @@
+"""Texts to ALBERT's piece ids."""
+
+import base64
+import copy
+import json
+import pathlib
+import shutil
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from transformers import (
+    AlbertTokenizer,
+    AutoTokenizer,
+    BertTokenizer,
+    PreTrainedTokenizerFast,
+)
+
+from elbert_jax import hub
+from elbert_jax.errors import UserError
+
+_CHUNK = 1024  # texts handed to the tokenizer at once
+
+
+class Encoding(NamedTuple):
+    """One text or pair: [CLS] text [SEP], or [CLS] text [SEP] second text [SEP]."""
+
+    tokens: np.ndarray  # int32 [L]
+    types: np.ndarray  # int8 [L]: 1 from the second text on
+    truncated: bool
+
+
+class Tokenizer:
+    """A checkpoint's tokenizer, SentencePiece or (in Chinese ALBERTs) word pieces.
+
+    `len` is the size of the vocabulary.
+    """
+
+    def __init__(self, hf: PreTrainedTokenizerFast, directory: pathlib.Path):
+        self.hf = hf
+        self.directory = directory
+        # A copy, since a call of `hf` leaves its truncation and padding behind.
+        self._backend = copy.deepcopy(hf.backend_tokenizer)
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        # "[MASK]" in a text is six characters, not a special piece.
+        self._backend.encode_special_tokens = True
+
+    @classmethod
+    def load(cls, name: str | pathlib.Path) -> "Tokenizer":
+        """Returns the tokenizer of a directory, or of a model on the Hub.
+
+        Args:
+          name: a directory with tokenizer.json, spiece.model or vocab.txt; or a
+            model's name, such as "albert-base-v2".
+
+        Raises:
+          UserError: there is no such directory or model, or no vocabulary in it.
+        """
+        directory = hub.directory(name)
+        try:
+            hf = _open(directory)
+        except UserError:
+            raise
+        except Exception as error:  # the tokenizers package raises plain Exception
+            reason = str(error).splitlines()[0]
+            raise UserError(f"the tokenizer in {name} is damaged: {reason}") from error
+        if hf.cls_token_id is None or hf.sep_token_id is None:
+            raise UserError(f"the tokenizer in {name} has no [CLS] or no [SEP]")
+        return cls(hf, directory)
+
+    def __len__(self) -> int:
+        return len(self.hf)
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        max_length: int = 512,
+    ) -> list[Encoding]:
+        """Returns the pieces of every text; an empty text is [CLS] [SEP].
+
+        Args:
+          texts: M texts.
+          pairs: M second texts.
+          max_length: longer ones are cut, of a pair the longer text first.
+
+        Raises:
+          UserError: a text is no text, or holds a lone surrogate.
+        """
+        if max_length < 4:
+            raise UserError(f"max_length is {max_length}; it should be 4 or more")
+        cls, sep = self.hf.cls_token_id, self.hf.sep_token_id
+        first = self._pieces(texts)
+        second = [None] * len(first) if pairs is None else self._pieces(pairs)
+        encodings = []
+        for a, b in zip(first, second, strict=True):
+            if b is None:
+                kept, tail = a[: max_length - 2], []
+                truncated = len(kept) < len(a)
+            else:
+                kept_a, kept_b = _share(len(a), len(b), max_length - 3)
+                kept, tail = a[:kept_a], [*b[:kept_b], sep]
+                truncated = kept_a + kept_b < len(a) + len(b)
+            tokens = np.array([cls, *kept, sep, *tail], np.int32)
+            types = np.zeros(len(tokens), np.int8)
+            types[len(kept) + 2 :] = 1
+            encodings.append(Encoding(tokens, types, truncated))
+        return encodings
+
+    def _pieces(self, texts: Sequence[str]) -> list[list[int]]:
+        pieces = []
+        for start in range(0, len(texts), _CHUNK):
+            chunk = list(texts[start : start + _CHUNK])
+            try:
+                encoded = self._backend.encode_batch_fast(
+                    chunk, add_special_tokens=False
+                )
+            except TypeError as error:
+                row = start + next(i for i, t in enumerate(chunk) if not _is_text(t))
+                raise UserError(f"text {row} is not valid Unicode text") from error
+            pieces += [e.ids for e in encoded]
+        return pieces
+
+    def save(self, directory: str | pathlib.Path) -> None:
+        """Writes the files that transformers' `AutoTokenizer` opens."""
+        directory = pathlib.Path(directory)
+        self.hf.save_pretrained(directory)
+        model = self.directory / "spiece.model"  # transformers 5 does not write it
+        if model.is_file() and not (directory / model.name).exists():
+            shutil.copyfile(model, directory / model.name)
+
+
+def _open(directory: pathlib.Path) -> PreTrainedTokenizerFast:
+    files = {path.name for path in directory.iterdir()}
+    kind: Any = AlbertTokenizer
+    if "tokenizer.json" in files:
+        if files & {"tokenizer_config.json", "config.json"}:  # they name the class
+            kind = AutoTokenizer
+    elif "spiece.model" in files:
+        return _as_pretrained(kind.from_pretrained(directory))
+    elif "vocab.txt" in files:
+        kind = BertTokenizer
+    else:  # where transformers would make do with five pieces
+        raise UserError(f"{directory} has no tokenizer.json and no spiece.model")
+    return kind.from_pretrained(directory, split_special_tokens=True)
+
+
+def _as_pretrained(hf: AlbertTokenizer) -> AlbertTokenizer:
+    """Rebuilds what transformers makes of a bare spiece.model, as ALBERT had it.
+
+    transformers 5 cuts texts at the user-defined symbols ("-", "." and so on) before
+    SentencePiece sees them, so that "e-mail" gains a space; and it keeps pieces such
+    as "2010,", which ALBERT splits before the comma.
+    """
+    state = json.loads(hf.backend_tokenizer.to_str())
+    last = state["normalizer"]["normalizers"][-1]
+    charsmap: Any = base64.b64decode(last.get("precompiled_charsmap", "")) or None
+    vocabulary = [
+        (piece, score - 100 if piece[-1] == "," and piece[-2:-1].isdigit() else score)
+        for piece, score in state["model"]["vocab"]
+    ]
+    return AlbertTokenizer(
+        vocab=vocabulary,
+        do_lower_case=hf.do_lower_case,
+        keep_accents=hf.keep_accents,
+        _spm_precompiled_charsmap=charsmap,
+        split_special_tokens=True,
+    )
+
+
+def _share(a: int, b: int, room: int) -> tuple[int, int]:
+    """Returns how much of each of two texts is kept: the longer is cut first."""
+    if a + b <= room:
+        return a, b
+    short = min(a, b, room // 2)
+    return (short, room - short) if a <= b else (room - short, short)
+
+
+def _is_text(text: object) -> bool:
+    try:
+        return isinstance(text, str) and text.encode() is not None
+    except UnicodeEncodeError:
+        return False

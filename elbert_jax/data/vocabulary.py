@@ -1,0 +1,66 @@
+"""Training a SentencePiece vocabulary of one's own."""
+
+import io
+import pathlib
+from collections.abc import Iterable
+
+import sentencepiece
+from tokenizers import normalizers
+
+from elbert_jax.data.tokenization import Tokenizer
+from elbert_jax.errors import UserError
+
+_CLEAN = normalizers.Sequence(  # what AlbertTokenizer does before SentencePiece
+    [
+        normalizers.Replace("``", '"'),
+        normalizers.Replace("''", '"'),
+        normalizers.NFKD(),
+        normalizers.StripAccents(),
+        normalizers.Lowercase(),
+    ]
+)
+
+
+def train_tokenizer(
+    texts: Iterable[str], vocab_size: int, directory: str | pathlib.Path
+) -> Tokenizer:
+    """Trains a vocabulary with ALBERT's special ids, and returns its tokenizer.
+
+    The same texts always give the same vocabulary, which a small corpus may leave
+    smaller than was asked for: go by `len` of what is returned.
+
+    Args:
+      texts: the corpus.
+      vocab_size: pieces wanted, the five special ones included.
+      directory: gets spiece.model; is made if need be.
+
+    Raises:
+      UserError: the corpus is empty, or needs more pieces for its characters alone.
+    """
+    directory = pathlib.Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=(_CLEAN.normalize_str(text) for text in texts),
+            model_writer=model,
+            model_type="unigram",
+            vocab_size=vocab_size,
+            hard_vocab_limit=False,
+            normalization_rule_name="nmt_nfkc_cf",
+            max_sentence_length=1 << 20,  # bytes; longer ones would be left out
+            num_threads=16,  # fixed, because the vocabulary depends on it
+            pad_id=0,
+            pad_piece="<pad>",
+            unk_id=1,
+            unk_piece="<unk>",
+            bos_id=-1,
+            eos_id=-1,
+            control_symbols=["[CLS]", "[SEP]", "[MASK]"],
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        reason = str(error).rpartition("] ")[2] or "the corpus is empty"
+        raise UserError(f"cannot find {vocab_size} pieces: {reason}") from error
+    (directory / "spiece.model").write_bytes(model.getvalue())
+    return Tokenizer.load(directory)

@@ -1,0 +1,122 @@
+"""One full-depth pass, then every exit criterion replayed over it."""
+
+import functools
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+
+from elbert_jax import albert, exits, flops, metrics
+from elbert_jax.albert import AlbertConfig, Params
+from elbert_jax.data.batching import Batch
+from elbert_jax.exits import ConfidenceWindow, Criterion
+
+# The deltas of the papers' curves.
+DELTAS = tuple(round(0.1 * step, 1) for step in range(1, 11))
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _forward(config: AlbertConfig, params: Params, batch: Batch) -> jax.Array:
+    model = albert.bind(config, params)
+    return model(batch.tokens, batch.mask, batch.types)
+
+
+_replay = jax.jit(exits.exit_layer)
+
+
+def every_layer(
+    config: AlbertConfig, params: Params, batches: Iterable[Batch], texts: int
+) -> Float[np.ndarray, "D M C"]:
+    """Returns the logits of every layer for a corpus of `texts` texts, in its order."""
+    shape = (config.num_hidden_layers, texts, config.num_labels)
+    logits = np.zeros(shape, np.float32)
+    for batch in batches:
+        real = batch.weight > 0
+        output = np.asarray(_forward(config, params, batch))
+        logits[:, batch.index[real]] = output[:, real]
+    return logits
+
+
+def layer_accuracy(
+    logits: Float[np.ndarray, "D M C"], labels: Int[np.ndarray, " M"]
+) -> Float[np.ndarray, " D"]:
+    """Returns the accuracy of leaving at each layer for all texts."""
+    return (logits.argmax(-1) == labels).mean(-1)
+
+
+def at_exit(
+    config: AlbertConfig,
+    logits: Float[np.ndarray, "D M C"],
+    labels: Int[np.ndarray, " M"],
+    lengths: Int[np.ndarray, " M"],
+    criterion: Criterion,
+) -> dict[str, Any]:
+    """Returns scores and costs where each text leaves as `criterion` says.
+
+    Returns:
+      The scores of `metrics.classification`; `mean_exit_layer`; `layer_ratio`, that
+      over D; `flops_ratio`, by text, of real tokens; `exit_histogram` [D] and
+      `rule_counts`, in texts.
+    """
+    leaves = jax.tree.map(np.asarray, _replay(criterion, logits))
+    depth = config.num_hidden_layers
+    names = exits.rule_names(criterion)
+    counts = np.bincount(leaves.rule, minlength=len(names))
+    return {
+        **metrics.classification(labels, leaves.logits.argmax(-1)),
+        "mean_exit_layer": float(leaves.layer.mean()),
+        "layer_ratio": float(leaves.layer.mean() / depth),
+        "flops_ratio": float(
+            flops.text(config, lengths, leaves.layer).sum()
+            / flops.full_text(config, lengths).sum()
+        ),
+        "exit_histogram": np.bincount(leaves.layer, minlength=depth + 1)[1:].tolist(),
+        "rule_counts": dict(zip(names, counts.tolist())),
+    }
+
+
+def curve(
+    config: AlbertConfig,
+    logits: Float[np.ndarray, "D M C"],
+    labels: Int[np.ndarray, " M"],
+    lengths: Int[np.ndarray, " M"],
+    window: int,
+) -> list[dict[str, Any]]:
+    """Returns the papers' curves: delta from 0.1 to 1.0 with each stage 2, and none.
+
+    A row holds the criterion's parameters beside the numbers of `at_exit`.
+    """
+    criteria = [
+        ConfidenceWindow(delta=delta, window=window, criterion=criterion)
+        for criterion in ("monotone", "range", "label", "none")
+        for delta in DELTAS
+    ]
+    return [
+        exits.to_dict(criterion) | at_exit(config, logits, labels, lengths, criterion)
+        for criterion in criteria
+    ]
+
+
+def report(
+    config: AlbertConfig,
+    logits: Float[np.ndarray, "D M C"],
+    labels: Int[np.ndarray, " M"],
+    lengths: Int[np.ndarray, " M"],
+    criterion: Criterion,
+) -> dict[str, Any]:
+    """Returns everything that one full-depth pass over labelled texts tells.
+
+    Returns:
+      `texts`; `full_depth`, the scores of the last layer; `at_exit`, see there;
+      `layer_accuracy` [D]; `curve`, see there.
+    """
+    window = getattr(criterion, "window", ConfidenceWindow().window)
+    return {
+        "texts": len(labels),
+        "full_depth": metrics.classification(labels, logits[-1].argmax(-1)),
+        "at_exit": at_exit(config, logits, labels, lengths, criterion),
+        "layer_accuracy": layer_accuracy(logits, labels).tolist(),
+        "curve": curve(config, logits, labels, lengths, window),
+    }

@@ -1,0 +1,279 @@
+"""Hugging Face's ALBERT checkpoints: one weight table, read and written."""
+
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orjson
+import safetensors.numpy
+from jaxtyping import Array
+
+from elbert_jax import albert, hub
+from elbert_jax.albert import AlbertConfig, Params
+from elbert_jax.errors import UserError
+
+# The weight table, module by module: our name, then theirs.
+_BODY = {  # theirs follow "albert.", except in a bare AlbertModel
+    "embeddings.word_embeddings": "embeddings.word_embeddings",
+    "embeddings.position_embeddings": "embeddings.position_embeddings",
+    "embeddings.token_type_embeddings": "embeddings.token_type_embeddings",
+    "embeddings.layer_norm": "embeddings.LayerNorm",
+    "embedding_hidden_mapping_in": "encoder.embedding_hidden_mapping_in",
+    "pooler": "pooler",
+}
+_LAYER = {  # ours follow "albert_layers.N.", theirs that and the one layer group
+    "attention.query": "attention.query",
+    "attention.key": "attention.key",
+    "attention.value": "attention.value",
+    "attention.dense": "attention.dense",
+    "attention.layer_norm": "attention.LayerNorm",
+    "ffn": "ffn",
+    "ffn_output": "ffn_output",
+    "full_layer_layer_norm": "full_layer_layer_norm",
+}
+_LEAF = {"embedding": "weight", "kernel": "weight", "scale": "weight", "bias": "bias"}
+
+# Heads that are no text classifier's, and buffers that old versions stored.
+_OTHER_HEADS = ("predictions.", "sop_classifier.", "qa_outputs.")
+_BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
+# Their "classifier" reads single tokens, or scores one choice of several.
+_OTHER_CLASSIFIERS = ("AlbertForTokenClassification", "AlbertForMultipleChoice")
+
+# What an absent setting means to Hugging Face, where AlbertConfig means otherwise.
+_DEFAULTS = {"hidden_size": 4096, "num_attention_heads": 64, "intermediate_size": 16384}
+_ONLY = {"num_hidden_groups": 1, "position_embedding_type": "absolute"}
+_NOT_SETTINGS = {"num_labels", "dtype"}  # id2label's length; that of our computation
+
+
+class Weight(NamedTuple):
+    """A parameter here and there: a row of the weight table."""
+
+    path: str  # "pooler.kernel"
+    key: str  # "albert.pooler.weight"
+    transposed: bool  # a Linear's kernel is [in, out] here, [out, in] there
+    shape: tuple[int, ...]  # there
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A model as read, and what became of the file's keys (Hugging Face's names)."""
+
+    config: AlbertConfig
+    params: Params
+    labels: tuple[str, ...]
+    mapped: tuple[str, ...]
+    initialised: tuple[str, ...]  # not in the file: fresh from the key
+    ignored: tuple[str, ...]  # in the file, but of no use to a text classifier
+    directory: Path
+
+
+def weights(config: AlbertConfig, prefix: str = "albert.") -> list[Weight]:
+    """Returns the weight table, in the order of the leaves of the parameters."""
+    modules = {ours: prefix + theirs for ours, theirs in _BODY.items()}
+    modules["classifier"] = "classifier"
+    for n in range(config.inner_group_num):
+        group = f"{prefix}encoder.albert_layer_groups.0.albert_layers.{n}"
+        for ours, theirs in _LAYER.items():
+            modules[f"albert_layers.{n}.{ours}"] = f"{group}.{theirs}"
+    rows = []
+    for path, leaf in _leaves(_abstract(config)):
+        module, _, name = path.rpartition(".")
+        shape = leaf.shape[::-1] if name == "kernel" else leaf.shape
+        key = f"{modules[module]}.{_LEAF[name]}"
+        rows.append(Weight(path, key, name == "kernel", shape))
+    return rows
+
+
+def load(
+    source: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    local_files_only: bool = False,
+    allow_pickle: bool = False,
+    num_labels: int | None = None,
+    key: Array | None = None,
+) -> Checkpoint:
+    """Reads any ALBERT that Hugging Face's library saved, as a text classifier.
+
+    A missing pooler or classifier is initialised; so is the classifier where the
+    file's is one of tokens or of multiple choices, or has no pooler before it.
+
+    Args:
+      source: a directory, or a model's id on the hub. HF_HUB_OFFLINE is honoured.
+      revision: a branch, tag or commit on the hub.
+      local_files_only: takes a hub's model from the local cache only.
+      allow_pickle: reads pytorch_model.bin where there is no safetensors file. A
+        pickle can run code: only for a file whose author you trust.
+      num_labels: classes wanted; a classifier of another size is initialised afresh.
+        None takes the file's.
+      key: for what is initialised; None is `jax.random.key(0)`.
+
+    Raises:
+      UserError: names the file, setting or tensor that is missing, wrong or unknown.
+    """
+    directory = hub.directory(
+        source,
+        revision=revision,
+        local_files_only=local_files_only,
+        allow_pickle=allow_pickle,
+    )
+    settings = hub.read_json(directory / hub.CONFIG)
+    try:
+        config, labels = _parse(settings, num_labels)
+    except ValueError as error:
+        raise UserError(f"{directory / hub.CONFIG}: {error}") from error
+    tensors = hub.read_tensors(directory, allow_pickle)
+
+    prefix = "albert." if any(name.startswith("albert.") for name in tensors) else ""
+    rows = weights(config, prefix)
+    architectures = str(settings.get("architectures"))
+    foreign = any(name in architectures for name in _OTHER_CLASSIFIERS)
+    head = tensors.get("classifier.weight")
+    resized = num_labels and head is not None and len(head) != num_labels
+    unpooled = f"{prefix}pooler.weight" not in tensors
+    useless = _OTHER_HEADS + ("classifier.",) * bool(foreign or resized or unpooled)
+    ignored = {k for k in tensors if k.startswith(useless) or k.endswith(_BUFFERS)}
+    found = tensors.keys() - ignored
+    missing = [row.key for row in rows if row.key not in found]
+
+    _refuse(directory, "unknown", found - {row.key for row in rows})
+    whole = {f"{prefix}pooler", "classifier"} - {_module(name) for name in found}
+    _refuse(directory, "missing", {k for k in missing if _module(k) not in whole})
+
+    @jax.jit  # so that XLA drops the parameters that the file holds
+    def initialise(key: Array) -> dict[str, Array]:
+        leaves = jax.tree.leaves(albert.init(config, key))
+        named = zip(rows, leaves, strict=True)
+        return {row.key: leaf for row, leaf in named if row.key in missing}
+
+    key = jax.random.key(0) if key is None else key
+    fresh = initialise(key) if missing else {}
+    leaves = [
+        fresh[row.key]
+        if row.key in fresh
+        else _read_weight(directory, row, tensors[row.key])
+        for row in rows
+    ]
+    return Checkpoint(
+        config=config,
+        params=jax.tree.unflatten(jax.tree.structure(_abstract(config)), leaves),
+        labels=labels,
+        mapped=tuple(row.key for row in rows if row.key not in missing),
+        initialised=tuple(missing),
+        ignored=tuple(sorted(ignored)),
+        directory=directory,
+    )
+
+
+def save(
+    directory: str | os.PathLike[str],
+    config: AlbertConfig,
+    params: Params,
+    labels: Sequence[str],
+) -> None:
+    """Writes what `load`, and Hugging Face's AutoModelForSequenceClassification, read.
+
+    Each file is replaced in one step. Tokenizer files are the caller's to add.
+
+    Args:
+      directory: made if need be; other files in it stay.
+      labels: the classes' names, in the order of the logits.
+    """
+    if len(labels) != config.num_labels or len(set(labels)) != len(labels):
+        raise UserError(
+            f"labels are {list(labels)}; wanted are {config.num_labels} different ones"
+        )
+    settings = {
+        **dataclasses.asdict(config),
+        "architectures": ["AlbertForSequenceClassification"],
+        "model_type": "albert",
+        "num_hidden_groups": 1,
+        "id2label": {str(i): label for i, label in enumerate(labels)},
+        "label2id": {label: i for i, label in enumerate(labels)},
+        "pad_token_id": 0,
+        "bos_token_id": 2,
+        "eos_token_id": 3,
+        "dtype": "float32",  # of the file
+    }
+    del settings["num_labels"]  # id2label says it
+    arrays = {path: np.asarray(x, np.float32) for path, x in _leaves(params)}
+    tensors = {}
+    for row in weights(config):
+        array = arrays[row.path].T if row.transposed else arrays[row.path]
+        # safetensors would write a transposed view's bytes in the order in memory.
+        tensors[row.key] = np.ascontiguousarray(array)
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    option = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
+    for name, data in (
+        (hub.WEIGHTS, safetensors.numpy.save(tensors, metadata={"format": "pt"})),
+        (hub.CONFIG, orjson.dumps(settings, option=option)),
+    ):
+        partial = directory / f"{name}.partial"
+        partial.write_bytes(data)
+        partial.replace(directory / name)
+
+
+def _abstract(config: AlbertConfig) -> Params:
+    """Returns the parameters' shapes, in their tree."""
+    return jax.eval_shape(lambda: albert.init(config, jax.random.key(0)))
+
+
+def _leaves(params: Params) -> Iterator[tuple[str, Any]]:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        yield ".".join(str(entry.key) for entry in path), leaf
+
+
+def _module(key: str) -> str:
+    return key.rpartition(".")[0]
+
+
+def _refuse(directory: Path, fault: str, keys: set[str]) -> None:
+    if keys:
+        more = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
+        raise UserError(f"{directory}: {fault} tensor {min(keys)}{more}")
+
+
+def _read_weight(directory: Path, row: Weight, tensor: np.ndarray) -> Array:
+    if tensor.shape != row.shape:
+        raise UserError(
+            f"{directory}: {row.key} has the shape {tensor.shape}; "
+            f"by config.json it is {row.shape}"
+        )
+    if not jnp.issubdtype(tensor.dtype, jnp.floating):
+        raise UserError(f"{directory}: {row.key} is {tensor.dtype}, not floating point")
+    return jnp.asarray(tensor.T if row.transposed else tensor, jnp.float32)
+
+
+def _parse(
+    settings: dict[str, Any], num_labels: int | None
+) -> tuple[AlbertConfig, tuple[str, ...]]:
+    """Returns the config and the labels; a ValueError says what is wrong."""
+    given = _DEFAULTS | {k: v for k, v in settings.items() if v is not None}
+    if given.get("model_type") != "albert":
+        raise ValueError(f"model_type is {given.get('model_type')!r}, not 'albert'")
+    for name, only in _ONLY.items():
+        if given.get(name, only) != only:
+            raise ValueError(f"{name} is {given[name]!r}; only {only!r} is supported")
+
+    names = given.get("id2label", {"0": "LABEL_0", "1": "LABEL_1"})
+    if not isinstance(names, dict) or {*names} != {str(i) for i in range(len(names))}:
+        raise ValueError(f"id2label is {names!r}; it must name the classes 0, 1, ...")
+    labels = tuple(str(names[str(i)]) for i in range(len(names)))
+    if num_labels and num_labels != len(labels):
+        labels = tuple(f"LABEL_{i}" for i in range(num_labels))
+
+    fields = {}
+    for field in dataclasses.fields(AlbertConfig):
+        if field.name in given.keys() - _NOT_SETTINGS:
+            value, kind = given[field.name], type(field.default)
+            value = float(value) if kind is float and type(value) is int else value
+            if type(value) is not kind or (kind is int and value < 1):
+                raise ValueError(f"{field.name} is {value!r}")
+            fields[field.name] = value
+    return AlbertConfig(**fields, num_labels=len(labels)), labels

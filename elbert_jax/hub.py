@@ -1,0 +1,126 @@
+"""A model's files, in a directory or on Hugging Face's hub, as names and arrays."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import numpy as np
+import orjson
+import safetensors.numpy
+
+from elbert_jax.errors import UserError
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+TOKENIZER = (
+    "spiece.model",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",  # Chinese ALBERTs often use BERT's word pieces
+)
+_INDEX = "model.safetensors.index.json"
+_PICKLE = "pytorch_model.bin"
+_OTHERS = (_INDEX, "model-*.safetensors", "operating_point.json")
+
+
+def directory(
+    source: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    local_files_only: bool = False,
+    allow_pickle: bool = False,
+) -> Path:
+    """Returns the directory `source`, or the hub's model of that id, downloaded.
+
+    Args: as of `hf.load`.
+
+    Raises:
+      UserError: there is no such directory, and the hub does not give such a model.
+    """
+    name, path = os.fspath(source), Path(source).expanduser()
+    if path.is_dir():
+        if revision:
+            raise UserError(f"{name} is a directory; only the hub has revisions")
+        return path
+    if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise UserError(f"{name} is not a directory")
+    try:
+        download = huggingface_hub.snapshot_download(
+            name,
+            revision=revision,
+            local_files_only=local_files_only,
+            allow_patterns=[
+                *(CONFIG, WEIGHTS, *_OTHERS, *TOKENIZER),
+                *[_PICKLE] * allow_pickle,
+            ],
+        )
+    except Exception as error:  # the HTTP client's own errors are among them
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise UserError(
+            f"{name} is no directory, and the hub does not give it: {reason}"
+        ) from error
+    return Path(download)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Returns the JSON object of a file; a UserError names a file that has none."""
+    try:
+        value = orjson.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path} holds no JSON object")
+    return value
+
+
+def read_tensors(directory: Path, allow_pickle: bool) -> dict[str, np.ndarray]:
+    """Returns the directory's weights by name, in the dtypes of the file.
+
+    Raises:
+      UserError: names the file that is missing, damaged, or an unwanted pickle.
+    """
+    names = [WEIGHTS]
+    if not (directory / WEIGHTS).exists():
+        if (directory / _INDEX).exists():
+            shards = read_json(directory / _INDEX).get("weight_map")
+            names = list(shards.values()) if isinstance(shards, dict) else []
+            inside = [n for n in names if isinstance(n, str) and Path(n).name == n]
+            if not names or inside != names:
+                raise UserError(f"{directory / _INDEX}: weight_map names no files here")
+        elif (directory / _PICKLE).exists():
+            return _read_pickle(directory / _PICKLE, allow_pickle)
+    tensors = {}
+    for name in sorted({*names}):
+        try:
+            tensors |= safetensors.numpy.load_file(directory / name)
+        except (OSError, safetensors.SafetensorError) as error:
+            raise _unreadable(directory / name, error) from error
+    return tensors
+
+
+def _read_pickle(path: Path, allow_pickle: bool) -> dict[str, np.ndarray]:
+    if not allow_pickle:
+        raise UserError(
+            f"{path} is a pickle, which can run code: set allow_pickle to read it, "
+            "if you trust its author"
+        )
+    try:
+        import torch
+    except ImportError as error:
+        raise UserError(f"reading {path} needs torch: pip install torch") from error
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return {  # numpy has no bfloat16
+            name: (x.float() if x.is_floating_point() else x).detach().numpy()
+            for name, x in state.items()
+        }
+    except Exception as error:  # a damaged pickle fails in any way
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    return UserError(f"cannot read {path}: {reason}")

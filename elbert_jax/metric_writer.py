@@ -1,0 +1,53 @@
+"""Where a training run's numbers go: `metrics.jsonl` and TensorBoard event files."""
+
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import orjson
+import tensorboardX
+
+
+class MetricWriter:
+    """Appends one row a call; forgets rows after the step that a run resumes from."""
+
+    def __init__(self, workdir: pathlib.Path, resumed_from: int):
+        path = workdir / "metrics.jsonl"
+        if path.exists():
+            kept = [row for row in _rows(path) if row["step"] <= resumed_from]
+            rewritten = path.with_suffix(".tmp")
+            rewritten.write_bytes(b"".join(map(_line, kept)))
+            rewritten.replace(path)
+        self._file = path.open("ab", buffering=0)
+        # Events from after that step are hidden by TensorBoard's own purge.
+        self._events = tensorboardX.SummaryWriter(
+            str(workdir / "tensorboard"), purge_step=resumed_from + 1
+        )
+
+    def write(self, step: int, values: Mapping[str, Any]) -> None:
+        """Writes scalars and per-layer arrays [D] under the names they are given."""
+        plain = {name: np.asarray(value).tolist() for name, value in values.items()}
+        self._file.write(_line({"step": step} | plain))
+        for name, value in plain.items():
+            if isinstance(value, list):
+                for layer, one in enumerate(value, start=1):
+                    self._events.add_scalar(f"{name}/{layer:02}", one, step)
+            else:
+                self._events.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._events.close()
+        self._file.close()
+
+
+def _rows(path: pathlib.Path) -> Iterable[dict[str, Any]]:
+    for line in path.read_bytes().splitlines():
+        try:
+            yield orjson.loads(line)
+        except orjson.JSONDecodeError:
+            return  # the line that a kill cut short is the last
+
+
+def _line(row: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)

@@ -1,0 +1,95 @@
+"""The README.md of a model directory: what was measured, on what, with what."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from elbert_jax.albert import AlbertConfig
+from elbert_jax.data.corpus import Corpus
+
+
+def render(
+    model: AlbertConfig,
+    data: Corpus,
+    report: Mapping[str, Any],
+    step: int,
+    config: ConfigDict,
+) -> str:
+    """Returns the card as Markdown.
+
+    Args:
+      model: the model's shape.
+      data: what it was trained and measured on.
+      report: what `evaluation.report` measured on the held-out texts.
+      step: the training step whose parameters these are.
+      config: of the run.
+    """
+    metric, full, point = data.metric, report["full_depth"], report["at_exit"]
+    start = f"from {config.init}" if config.init else "from scratch, not pretrained"
+    depth = model.num_hidden_layers
+    exit_setting = ", ".join(f"{k} = {v}" for k, v in config.exit.to_dict().items())
+    layers = _table(
+        ["layer", "accuracy"], enumerate(map(_number, report["layer_accuracy"]), 1)
+    )
+    curve = _table(
+        ["stage 2", "delta", metric, "mean exit layer", "layers", "FLOPs"],
+        (
+            [
+                row["criterion"],
+                row["delta"],
+                _number(row[metric]),
+                f"{row['mean_exit_layer']:.2f}",
+                f"{row['layer_ratio']:.3f}",
+                f"{row['flops_ratio']:.3f}",
+            ]
+            for row in report["curve"]
+        ),
+    )
+    return f"""---
+library_name: elbert_jax
+pipeline_tag: text-classification
+---
+# ALBERT with early exit: {", ".join(data.labels)}
+
+- Trained {start}; the parameters of step {step}, seed {config.seed}.
+- Trained on {data.train_name}: {len(data.train):,} texts.
+- Measured on {data.validation_name}: {len(data.validation):,} texts, which also
+  chose the best step.
+- {depth} layers, hidden size {model.hidden_size}, {model.vocab_size:,} pieces.
+
+| | {metric} | mean exit layer | FLOPs |
+|---|---|---|---|
+| full depth | {_number(full[metric])} | {depth} | 1 |
+| early exit ({exit_setting}) | {_number(point[metric])} | \
+{point["mean_exit_layer"]:.2f} | {point["flops_ratio"]:.3f} |
+
+```python
+from elbert_jax import Classifier
+
+classify = Classifier.from_pretrained("path/to/this/directory")
+classify("some text")
+```
+
+`transformers` opens the directory too, and gives the full-depth logits.
+
+## Exit curve
+
+"layers" is the mean exit layer over {depth}; "FLOPs" counts real tokens, over those of
+full depth. "none" is stage 1 alone.
+
+{curve}
+
+## Every text at one layer
+
+{layers}
+"""
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}"
+
+
+def _table(header: Sequence[str], rows: Any) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)

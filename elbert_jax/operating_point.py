@@ -1,0 +1,36 @@
+"""`operating_point.json`: the exit criterion that a model directory recommends."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from elbert_jax import exits
+from elbert_jax.errors import UserError
+from elbert_jax.exits import Criterion
+
+_FILE = "operating_point.json"
+
+
+def save(
+    directory: pathlib.Path, criterion: Criterion, measured: Mapping[str, Any]
+) -> None:
+    """Writes the criterion and what it was measured to give."""
+    point = {"exit": exits.to_dict(criterion), "measured": dict(measured)}
+    (directory / _FILE).write_bytes(orjson.dumps(point, option=orjson.OPT_INDENT_2))
+
+
+def load(directory: pathlib.Path) -> Criterion:
+    """Returns the directory's criterion; without the file, ELBERT's default.
+
+    Raises:
+      UserError: the file is there and cannot be used.
+    """
+    path = directory / _FILE
+    if not path.exists():
+        return exits.ConfidenceWindow()
+    try:
+        return exits.from_dict(orjson.loads(path.read_bytes())["exit"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no operating point: {error}") from error

@@ -1,0 +1,25 @@
+"""Fine-tunes ALBERT with a loss at every exit.
+
+Run:    python -m elbert_jax.train --config=configs/sst2.py --workdir=runs/sst2
+"""
+
+from absl import flags
+from ml_collections import config_flags
+
+from elbert_jax import errors, trainer
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Checkpoints, logs and the model.")
+
+
+def main(argv):
+    del argv
+    if _CONFIG.value is None or _WORKDIR.value is None:
+        raise errors.UserError(
+            "give --config=FILE, a configuration that is there, and --workdir=DIR"
+        )
+    trainer.train(_CONFIG.value, _WORKDIR.value)
+
+
+if __name__ == "__main__":
+    errors.run(main)

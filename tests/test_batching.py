@@ -1,0 +1,175 @@
+"""Batches: every text once, fixed shapes, resumable."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elbert_jax.data import batching
+from elbert_jax.data.batching import Encoded
+from elbert_jax.data.vocabulary import train_tokenizer
+
+BUCKETS = (4, 8, 16)
+
+
+def corpus(lengths):
+    """A corpus in which token t of text m is 100 m + t + 1."""
+    lengths = np.asarray(lengths)
+    tokens = [100 * m + np.arange(n) + 1 for m, n in enumerate(lengths)]
+    return Encoded(
+        np.concatenate([np.zeros(0, int), *tokens]).astype(np.int32),
+        np.concatenate([np.zeros(0, int), *(t % 2 for t in tokens)]).astype(np.int8),
+        np.cumsum([0, *lengths], dtype=np.int64),
+        np.arange(len(lengths), dtype=np.int32) % 3,
+        0,
+    )
+
+
+def check(batch, encoded):
+    """Every row holds its text, and filler carries no weight."""
+    assert batch.tokens.dtype == batch.types.dtype == np.int32
+    assert batch.labels.dtype == batch.index.dtype == np.int32
+    assert batch.mask.dtype == bool and batch.weight.dtype == np.float32
+    for row, m in enumerate(batch.index):
+        assert batch.mask[row].any()
+        assert batch.weight[row] == float(m < len(encoded))
+        if m < len(encoded):
+            n = encoded.lengths[m]
+            np.testing.assert_array_equal(
+                batch.mask[row], np.arange(len(batch.mask[row])) < n
+            )
+            np.testing.assert_array_equal(
+                batch.tokens[row, :n], 100 * m + np.arange(n) + 1
+            )
+            np.testing.assert_array_equal(batch.types[row, :n], (np.arange(n) + 1) % 2)
+            assert batch.labels[row] == m % 3
+        assert not batch.tokens[row, ~batch.mask[row]].any()
+        assert not batch.types[row, ~batch.mask[row]].any()
+
+
+def taken(batches):
+    return np.concatenate([b.index[b.weight > 0] for b in batches]).tolist()
+
+
+many_lengths = st.lists(st.integers(1, 16), min_size=1, max_size=40)
+
+
+@given(many_lengths, st.integers(1, 7), st.integers(0, 5))
+def test_an_epoch_holds_every_text_once(lengths, batch_size, seed):
+    encoded = corpus(lengths)
+    steps = batching.steps_per_epoch(encoded, batch_size)
+    batches = list(batching.train_iterator(encoded, batch_size, 3, seed, BUCKETS))
+    assert len(batches) == 3 * steps
+    for epoch in range(3):
+        part = batches[epoch * steps : (epoch + 1) * steps]
+        assert sorted(taken(part)) == list(range(len(lengths)))
+        for batch in part:
+            check(batch, encoded)
+            assert len(batch.tokens) == batch_size
+            assert batch.tokens.shape[1] in BUCKETS
+        # One batch at most is short, and one at most a bucket holds shorter texts.
+        assert sum(batch.weight.min() == 0 for batch in part) <= 1
+        bucket = np.searchsorted(BUCKETS, encoded.lengths)
+        mixed = [len(set(bucket[b.index[b.weight > 0]])) > 1 for b in part]
+        assert sum(mixed) < len(BUCKETS)
+
+
+@given(many_lengths, st.integers(1, 7), st.integers(0, 60))
+def test_a_restored_iterator_goes_on_with_the_next_batch(lengths, batch_size, stop):
+    encoded = corpus(lengths)
+
+    def start():
+        return batching.train_iterator(encoded, batch_size, 2, 7, BUCKETS)
+
+    first = start()
+    stop = min(stop, len(list(start())))
+    for _ in range(stop):
+        next(first)
+    state = json.loads(json.dumps(first.get_state()))
+    second = start()
+    second.set_state(state)
+    rest, again = list(first), list(second)
+    assert len(rest) == len(again)
+    for a, b in zip(rest, again):
+        for x, y in zip(a, b):
+            np.testing.assert_array_equal(x, y)
+
+
+def test_epochs_and_seeds_differ_and_repeat():
+    encoded = corpus([5] * 50)
+
+    def order(seed):
+        return taken(batching.train_iterator(encoded, 8, 2, seed, BUCKETS))
+
+    assert order(0) == order(0)
+    assert order(0) != order(1)
+    assert order(0)[:50] != order(0)[50:]
+
+
+def test_batches_of_all_lengths_are_mixed():
+    encoded = corpus([3] * 400 + [12] * 400)
+    lengths = [
+        b.tokens.shape[1] for b in batching.train_iterator(encoded, 8, 1, 0, BUCKETS)
+    ]
+    assert 20 < sum(lengths[:50]) / 4 - 50 < 130  # of 0 (all short) to 150
+
+
+@given(many_lengths, st.integers(1, 7))
+def test_evaluation_holds_every_text_once(lengths, batch_size):
+    encoded = corpus(lengths)
+    batches = list(batching.eval_batches(encoded, batch_size, BUCKETS))
+    assert sorted(taken(batches)) == list(range(len(lengths)))
+    assert (np.diff(encoded.lengths[taken(batches)]) >= 0).all()
+    for batch in batches:
+        check(batch, encoded)
+        assert len(batch.tokens) == batch_size
+
+
+def test_no_texts():
+    assert list(batching.eval_batches(corpus([]), 4)) == []
+
+
+def test_padding_by_hand():
+    got = batching.pad(corpus([2, 1, 3]), np.array([2, 0]), 4, 3)
+    np.testing.assert_array_equal(
+        got.tokens, [[201, 202, 203, 0], [1, 2, 0, 0], [1, 2, 0, 0]]
+    )
+    np.testing.assert_array_equal(got.mask.sum(1), [3, 2, 2])
+    np.testing.assert_array_equal(got.weight, [1, 1, 0])
+    np.testing.assert_array_equal(got.index, [2, 0, 3])
+
+
+def test_a_text_is_never_cut_silently():
+    with pytest.raises(ValueError, match="5 tokens"):
+        batching.pad(corpus([5]), np.array([0]), 4)
+    with pytest.raises(ValueError, match="17 tokens exceeds the last bucket, 16"):
+        list(batching.eval_batches(corpus([17]), 2, BUCKETS))
+    with pytest.raises(ValueError, match="17 tokens exceeds the last bucket, 16"):
+        next(batching.train_iterator(corpus([17]), 2, 1, 0, BUCKETS))
+
+
+def test_buckets_end_at_the_longest_length():
+    assert batching.bucket_lengths(64) == (8, 16, 24, 32, 48, 64)
+    assert batching.bucket_lengths(50) == (8, 16, 24, 32, 48, 50)
+    assert batching.bucket_lengths(512) == batching.BUCKETS
+    assert batching.bucket_lengths(1000)[-2:] == (512, 1000)
+
+
+def test_build(tmp_path):
+    texts = ["a film", "", "a very long film about films " * 9]
+    tokenizer = train_tokenizer(texts, 60, tmp_path)
+    got = Encoded.build(tokenizer, texts, max_length=20)
+    assert len(got) == 3 and got.truncated == 1
+    assert got.lengths[1:].tolist() == [2, 20]
+    np.testing.assert_array_equal(got.labels, [-1, -1, -1])
+    for m, encoding in enumerate(tokenizer.encode(texts, max_length=20)):
+        part = slice(got.offsets[m], got.offsets[m + 1])
+        np.testing.assert_array_equal(got.tokens[part], encoding.tokens)
+    pairs = Encoded.build(tokenizer, texts, texts, np.array([1, 0, 1], np.int32))
+    batch = batching.pad(pairs, np.arange(3), int(pairs.lengths.max()))
+    assert batch.types.dtype == np.int32
+    np.testing.assert_array_equal(batch.labels, [1, 0, 1])
+    np.testing.assert_array_equal(batch.types[1][:4], [0, 0, 1, 0])
+    assert len(Encoded.build(tokenizer, [])) == 0

@@ -1,0 +1,119 @@
+"""The command `python -m elbert_jax.convert`, run as a user runs it."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from elbert_jax import albert, hf
+
+CONFIG = albert.AlbertConfig(
+    vocab_size=20,
+    embedding_size=4,
+    hidden_size=8,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=16,
+)
+
+
+def convert(*flags):
+    return subprocess.run(
+        [sys.executable, "-m", "elbert_jax.convert", *flags],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "HF_HUB_OFFLINE": "1"},
+        timeout=120,
+    )
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A model directory with tokenizer files, and a file that is neither's."""
+    directory = tmp_path_factory.mktemp("source")
+    params = albert.init(CONFIG, jax.random.key(0))
+    hf.save(directory, CONFIG, params, ("bad", "good"))
+    (directory / "spiece.model").write_bytes(b"\x00pieces")
+    (directory / "tokenizer_config.json").write_text("{}")
+    (directory / "training_args.bin").write_bytes(b"private")
+    return directory
+
+
+def test_converts_a_directory_and_says_what_it_did(source, tmp_path):
+    to = tmp_path / "new" / "model"
+    done = convert(f"--from={source}", f"--to={to}")
+    assert (done.returncode, done.stderr) == (0, "")
+    for line in (
+        f"mapped {len(hf.weights(CONFIG))}",
+        "  albert.pooler.weight",
+        "initialised 0",
+        "ignored 0",
+        "tokenizer 2",
+        "  spiece.model",
+        "labels 2",
+        "  good",
+    ):
+        assert line in done.stdout.splitlines()
+    written = {path.name for path in to.iterdir()}
+    tokenizer = {"spiece.model", "tokenizer_config.json"}
+    assert written == {"config.json", "model.safetensors"} | tokenizer
+    assert [path.name for path in to.parent.iterdir()] == ["model"]  # nothing else left
+    for name in written:
+        assert (to / name).read_bytes() == (source / name).read_bytes()
+    before, after = hf.load(source), hf.load(to)
+    jax.tree.map(np.testing.assert_array_equal, before.params, after.params)
+    assert after.labels == ("bad", "good")
+
+
+def test_reports_what_was_initialised_and_ignored(source, tmp_path):
+    torch = pytest.importorskip("torch")
+    tensors = safetensors.numpy.load_file(source / "model.safetensors")
+    words = tensors["albert.embeddings.word_embeddings.weight"]
+    tensors = {k: x for k, x in tensors.items() if "pooler" not in k}
+    tensors["predictions.decoder.weight"] = words
+    old = tmp_path / "old"
+    old.mkdir()
+    shutil.copy(source / "config.json", old)
+    state = {key: torch.tensor(x) for key, x in tensors.items()}
+    torch.save(state, old / "pytorch_model.bin")
+
+    flags = (f"--from={old}", f"--to={tmp_path / 'to'}")
+    refused = convert(*flags)
+    assert refused.returncode == 2 and "allow_pickle" in refused.stderr
+    assert not (tmp_path / "to").exists()
+
+    (tmp_path / "to").mkdir()  # an empty directory may be written
+    done = convert(*flags, "--allow_pickle")
+    assert (done.returncode, done.stderr) == (0, "")
+    fresh = ("classifier.bias", "classifier.weight")
+    fresh += ("albert.pooler.bias", "albert.pooler.weight")
+    useless = (*fresh[:2], "predictions.decoder.weight")
+    for verb, keys in (("initialised", fresh), ("ignored", useless)):
+        assert "\n  ".join((f"\n{verb} {len(keys)}", *keys)) + "\n" in done.stdout
+    assert "\ntokenizer 0\n" in done.stdout
+    got = hf.load(tmp_path / "to").params["embeddings"]["word_embeddings"]["embedding"]
+    np.testing.assert_array_equal(got, words)
+
+
+def test_mistake_is_one_line_and_status_2(source, tmp_path):
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "thesis.tex").write_text("precious")
+    new = tmp_path / "new"
+    for flags, message in (
+        ((f"--from={source}", f"--to={full}"), "exists already and is no empty"),
+        ((f"--from={source}",), "--from and --to are both needed"),
+        (("--from=someone/other", f"--to={new}"), "the hub does not give it"),
+        ((f"--from={source}", f"--to={full}/thesis.tex/x"), "cannot write"),
+    ):
+        done = convert(*flags)
+        assert done.returncode == 2 and done.stdout == ""
+        assert done.stderr.startswith("error: ") and message in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert [path.name for path in full.iterdir()] == ["thesis.tex"]
+    assert not new.exists()

@@ -1,0 +1,224 @@
+"""The engine gives every text what that text gives alone."""
+
+import dataclasses
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elbert_jax import albert, engine, exits
+from elbert_jax.albert import AlbertConfig
+from elbert_jax.exits import AnyOf, ConfidenceWindow, Elbert2021, Patience
+
+CONFIG = AlbertConfig(
+    vocab_size=50,
+    embedding_size=8,
+    hidden_size=16,
+    intermediate_size=32,
+    num_attention_heads=2,
+    num_hidden_layers=6,
+    num_labels=3,
+    max_position_embeddings=16,
+    initializer_range=0.4,  # wide, so that texts leave at many different layers
+)
+PARAMS = albert.init(CONFIG, jax.random.key(1))
+PARAMS["classifier"]["kernel"] *= 3
+CORPUS = 24  # texts, of 1 to 8 tokens
+ROWS = 32  # of a queue
+EDGE = 1e-5  # a reference this near to its rule's edge may fall to either side
+
+CRITERIA = {
+    "monotone": ConfidenceWindow(0.06, 4, "monotone"),
+    "range": ConfidenceWindow(0.03, 3, "range", epsilon=0.1),
+    "label": ConfidenceWindow(0.03, 4, "label"),
+    "confidence": ConfidenceWindow(0.15, 3, "none"),
+    "never": ConfidenceWindow(0.0, 3, "none"),
+    "elbert2021": Elbert2021(0.05, 4, "bias_2", margin=0.1),
+    "patience": Patience(2),
+    "any of": AnyOf((Patience(3), ConfidenceWindow(0.03, 2, "monotone"))),
+}
+
+
+def make_queue(texts, length, rows=ROWS):
+    """Packs (tokens, types) pairs, with garbage in the padding."""
+    tokens = np.full((rows, length), 49, np.int32)
+    types = np.ones((rows, length), np.int32)
+    lengths = np.zeros(rows, np.int32)
+    for row, (text, kinds) in enumerate(texts):
+        tokens[row, : len(text)], types[row, : len(text)] = text, kinds
+        lengths[row] = len(text)
+    return engine.Queue(tokens, types, lengths, np.int32(len(texts)))
+
+
+@functools.cache
+def corpus():
+    draw = np.random.default_rng(0)
+    lengths = draw.choice([1, 3, 6, 8], CORPUS)
+    return [
+        (draw.integers(0, 48, n).astype(np.int32), draw.integers(0, 2, n))
+        for n in lengths
+    ]
+
+
+@functools.cache
+def every_layer():
+    """The logits of each text alone, unpadded, at full depth: [D, M, C]."""
+    model = albert.bind(CONFIG, PARAMS)
+    forward = jax.jit(lambda tokens, types: model(tokens, tokens >= 0, types))
+    alone = [forward(t[None], k[None].astype(np.int32)) for t, k in corpus()]
+    return np.concatenate(alone, axis=1)
+
+
+@functools.cache
+def reference(name):
+    queue = make_queue(corpus(), 8)
+    results = engine.run_one_by_one(PARAMS, queue, CRITERIA[name], config=CONFIG)
+    return jax.tree.map(np.asarray, results)
+
+
+@functools.cache
+def near_edge(name):
+    """Which texts would leave elsewhere if a threshold or a tie moved by EDGE."""
+    logits = every_layer()
+    p = np.sort(np.asarray(jax.nn.softmax(logits)), axis=-1)
+    tied = (p[..., -1] - p[..., -2] < EDGE).any(0)
+
+    def leaves(by):
+        def move(leaf):  # a threshold; 0 switches a rule off and stays
+            return leaf + by if isinstance(leaf, float) and leaf else leaf
+
+        return exits.exit_layer(jax.tree.map(move, CRITERIA[name]), logits).layer
+
+    return tied | (leaves(-EDGE) != leaves(0.0)) | (leaves(EDGE) != leaves(0.0))
+
+
+@pytest.mark.parametrize("name", CRITERIA)
+def test_reference_is_the_full_forward_and_the_replay(name):
+    want = exits.exit_layer(CRITERIA[name], every_layer())
+    got, sure = reference(name), ~near_edge(name)
+    assert sure.sum() >= CORPUS - 1  # cases left out, counted
+    np.testing.assert_array_equal(got.layer[:CORPUS][sure], want.layer[sure])
+    np.testing.assert_array_equal(got.rule[:CORPUS][sure], want.rule[sure])
+    np.testing.assert_allclose(got.logits[:CORPUS][sure], want.logits[sure], atol=1e-5)
+
+
+def check(name, picked, slots, length):
+    picked = np.asarray(picked)
+    texts = [corpus()[index] for index in picked]
+    results, steps, busy = engine.run(
+        PARAMS,
+        make_queue(texts, length),
+        CRITERIA[name],
+        config=CONFIG,
+        slots=slots,
+    )
+    want, sure = reference(name), ~near_edge(name)[picked]
+    got = jax.tree.map(lambda x: np.asarray(x)[: len(picked)], results)
+    np.testing.assert_array_equal(got.layer[sure], want.layer[picked][sure])
+    np.testing.assert_array_equal(got.rule[sure], want.rule[picked][sure])
+    np.testing.assert_array_equal(
+        got.logits.argmax(-1)[sure], want.logits[picked].argmax(-1)[sure]
+    )
+    np.testing.assert_allclose(got.logits[sure], want.logits[picked][sure], atol=1e-5)
+    assert (np.asarray(results.layer)[len(picked) :] == 0).all()
+    assert busy == got.layer.sum()
+    assert -(-busy // slots) <= steps <= busy
+
+
+picks = st.lists(st.integers(0, CORPUS - 1), min_size=1, max_size=ROWS)
+PROPERTY = settings(deadline=None, max_examples=25, derandomize=True)
+
+
+@pytest.mark.parametrize("name", CRITERIA)
+@PROPERTY
+@given(picked=picks)
+def test_any_queue_in_any_order(name, picked):
+    check(name, picked, slots=4, length=8)
+
+
+@PROPERTY
+@given(
+    picked=picks, slots=st.sampled_from([1, 2, 7, 40]), length=st.sampled_from([8, 13])
+)
+def test_any_number_of_slots_and_any_padding(picked, slots, length):
+    check("monotone", picked, slots, length)
+
+
+def test_texts_leave_at_many_layers_by_both_rules():
+    leaves = reference("monotone")
+    assert len(set(leaves.layer[:CORPUS])) >= 4
+    assert set(leaves.rule[:CORPUS]) == {0, 1, 2}
+
+
+def test_a_criterion_that_never_fires_is_plain_albert_bit_for_bit():
+    queue = make_queue(corpus(), 8, rows=CORPUS)
+    results, steps, _ = engine.run(
+        PARAMS, queue, CRITERIA["never"], config=CONFIG, slots=CORPUS
+    )
+    mask = np.arange(8)[None] < queue.lengths[:, None]
+    plain = jax.jit(albert.bind(CONFIG, PARAMS))(queue.tokens, mask, queue.types)[-1]
+    np.testing.assert_array_equal(results.logits, plain)
+    assert steps == CONFIG.num_hidden_layers
+
+
+def test_an_empty_queue_takes_no_step():
+    results, steps, busy = engine.run(
+        PARAMS, make_queue([], 8), CRITERIA["monotone"], config=CONFIG, slots=4
+    )
+    assert steps == busy == 0 and not np.any(results.layer)
+
+
+def test_one_compile_a_shape():
+    engine.run.clear_cache()
+    for delta, count in ((0.1, 3), (0.5, 9), (1.0, 30)):
+        queue = make_queue((corpus() * 2)[:count], 8)
+        criterion = ConfidenceWindow(delta, 3)
+        engine.run(PARAMS, queue, criterion, config=CONFIG, slots=4)
+    assert engine.run._cache_size() == 1
+
+
+def test_nan_stays_in_its_own_slot_and_never_leaves_early():
+    params = jax.tree.map(lambda x: x, PARAMS)
+    table = params["embeddings"]["word_embeddings"]["embedding"]
+    params["embeddings"]["word_embeddings"]["embedding"] = table.at[48].set(jnp.nan)
+    poisoned = (np.int32([1, 48, 2]), np.int32([0, 0, 0]))
+    texts = [*corpus()[:5], poisoned, *corpus()[5:]]
+    for name in CRITERIA:
+        results, *_ = engine.run(
+            params, make_queue(texts, 8), CRITERIA[name], config=CONFIG, slots=4
+        )
+        layer = np.asarray(results.layer)[: len(texts)]
+        assert layer[5] == CONFIG.num_hidden_layers and results.rule[5] == 0
+        assert np.isnan(results.logits[5]).all()
+        sure = ~near_edge(name)
+        got = np.delete(layer, 5)
+        np.testing.assert_array_equal(got[sure], reference(name).layer[:CORPUS][sure])
+
+
+def test_bfloat16_answers_every_text():
+    config = dataclasses.replace(CONFIG, dtype="bfloat16")
+    queue = make_queue(corpus(), 8)
+    results, *_ = engine.run(PARAMS, queue, CRITERIA["never"], config=config, slots=4)
+    want = every_layer()[-1]
+    assert results.logits.dtype == jnp.float32
+    np.testing.assert_allclose(results.logits[:CORPUS], want, atol=0.3)
+
+
+def test_the_program_never_copies_the_slots_hidden_states():
+    slots, length = 5, 9  # a shape that nothing else in the program has
+    program = engine.run.lower(
+        PARAMS,
+        make_queue(corpus(), length),
+        CRITERIA["monotone"],
+        config=CONFIG,
+        slots=slots,
+    )
+    hidden = rf"f32\[{slots},{length},{CONFIG.hidden_size}\]"
+    optimised = program.compile().as_text()
+    assert re.search(hidden, optimised)  # the carry is there under this shape
+    assert not re.findall(rf"= {hidden}\S* copy\(", optimised)

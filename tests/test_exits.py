@@ -1,0 +1,404 @@
+"""Exit criteria against probabilities chosen by hand and a slow, obvious replay."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elbert_jax import exits
+from elbert_jax.exits import AnyOf, ConfidenceWindow, Elbert2021, Patience
+
+PROPERTY = settings(deadline=None, max_examples=30, derandomize=True)
+
+
+def binary(*class_0):
+    """Returns the probabilities [D, 2] of one text, by layer."""
+    return [(p, 1 - p) for p in class_0]
+
+
+def replay(criterion, logits):
+    """Returns [(exit layer, rule), ...] of the texts of logits [D, B, C]."""
+    leaves = exits.exit_layer(criterion, np.asarray(logits, np.float32))
+    names = exits.rule_names(criterion)
+    return [(int(layer), names[rule]) for layer, rule in zip(*leaves[:2])]
+
+
+def leaves_at(criterion, probabilities):
+    """Returns the exit layer and rule of one text, from its probabilities [D, C]."""
+    return replay(criterion, np.log(probabilities)[:, None])[0]
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "want"),
+    [
+        ((0.5, 0.5), 1.0),
+        ((0.9, 0.1), 0.468996),  # 0.9 log2(1 / 0.9) + 0.1 log2(10)
+        ((0.5, 0.25, 0.25), 0.946395),  # 1.5 bits of log2(3)
+        ((0.7, 0.1, 0.1, 0.1), 0.678390),  # 1.356780 bits of 2
+        ((1.0, 0.0, 0.0), 0.0),
+    ],
+)
+def test_puzzlement(probabilities, want):
+    logits = np.log(np.maximum(probabilities, 1e-30))
+    assert exits.puzzlement(logits) == pytest.approx(want, abs=1e-6)
+
+
+def window(criterion="monotone", **thresholds):
+    """A window of three layers with stage 1 off, unless `delta` is given."""
+    values = {"delta": 0.0, "window": 3} | thresholds
+    return ConfidenceWindow(**values, criterion=criterion)
+
+
+@pytest.mark.parametrize(
+    ("criterion", "class_0", "want"),
+    [
+        # Stage 1: u(0.6) = 0.971, u(0.7) = 0.881, u(0.8) = 0.722, u(0.9) = 0.469.
+        (window("none", delta=0.73), [0.6, 0.7, 0.8, 0.9], (3, "confidence")),
+        (window("none", delta=0.72), [0.6, 0.3, 0.2, 0.1], (4, "confidence")),
+        (window("none", delta=0.4), [0.6, 0.7, 0.8, 0.9], (4, "last_layer")),
+        (window(delta=0.9), [0.6, 0.7, 0.8], (2, "confidence")),  # before layer W
+        (window(delta=0.73), [0.6, 0.7, 0.8], (3, "confidence")),  # stage 2 would too
+        # Monotone: looked at from layer W on, and not at all where W > D.
+        (window(), [0.6, 0.7, 0.8, 0.9], (3, "window")),
+        (window(), [0.4, 0.3, 0.2, 0.1], (3, "window")),  # class 1 rises
+        (window(), [0.7, 0.7, 0.7, 0.7], (3, "window")),  # level is no fall
+        (window(window=1), [0.6, 0.7, 0.8], (1, "window")),
+        (window(window=4), [0.6, 0.7, 0.8], (3, "last_layer")),
+        # 0.7 to 0.65 is a fall until it has left the window, at layer 5.
+        (window(), [0.6, 0.7, 0.65, 0.7, 0.8, 0.9], (5, "window")),
+        (window(tolerance=0.06), [0.6, 0.7, 0.65, 0.7, 0.8, 0.9], (3, "window")),
+        (window(tolerance=0.04), [0.6, 0.7, 0.65, 0.7, 0.8, 0.9], (5, "window")),
+        # At the oldest output of layers 1 to 3 the label is 1.
+        (window(), [0.4, 0.6, 0.7, 0.8, 0.9], (4, "window")),
+        # Range: 0.15 over layers 1 to 3, 0.07 over 2 to 4; the label may change.
+        (window("range", epsilon=0.1), [0.6, 0.75, 0.7, 0.68, 0.7], (4, "window")),
+        (window("range", epsilon=0.1), [0.55, 0.45, 0.52, 0.9], (3, "window")),
+        (window("range", epsilon=0.0), [0.7, 0.7, 0.7, 0.7], (4, "last_layer")),
+        # Label: 0 1 1 1, then 0 0 1 0 0; argmax takes the first of a tie.
+        (window("label"), [0.6, 0.4, 0.1, 0.4, 0.4], (4, "window")),
+        (window("label"), [0.6, 0.6, 0.4, 0.6, 0.6], (5, "last_layer")),
+        (window("label"), [0.5, 0.6, 0.5, 0.6], (3, "window")),
+        (window("label"), [0.5, 0.4, 0.5, 0.5, 0.5], (5, "window")),
+        (Patience(2), [0.6, 0.4, 0.1, 0.4, 0.4], (4, "patience")),
+        (Patience(2), [0.5, 0.6, 0.5, 0.6], (3, "patience")),
+        (Patience(0), [0.6, 0.4], (1, "patience")),
+        (Patience(4), [0.6, 0.6, 0.6, 0.6], (4, "last_layer")),
+    ],
+)
+def test_two_classes(criterion, class_0, want):
+    assert leaves_at(criterion, binary(*class_0)) == want
+
+
+# Argmax 0 1 0 0 0; class 0 never falls; the top is 0.4, 0.5, 0.5, 0.5, 0.55.
+SWAYS = [(0.4, 0.3, 0.3), (0.4, 0.5, 0.1), (0.5, 0.3, 0.2), (0.5, 0.25, 0.25)]
+SWAYS.append((0.55, 0.25, 0.2))
+TIED = [(0.2, 0.4, 0.4), (0.1, 0.5, 0.4), (0.2, 0.4, 0.4), (0.3, 0.3, 0.4)]
+
+
+@pytest.mark.parametrize(
+    ("criterion", "probabilities", "want"),
+    [
+        (window(), SWAYS, (3, "window")),  # the label between the ends is free
+        (window("range", epsilon=0.05), SWAYS, (4, "window")),
+        (window("label"), SWAYS, (5, "window")),
+        (Patience(2), SWAYS, (5, "patience")),
+        (window("none", delta=0.94), SWAYS, (2, "confidence")),  # 1.361 of 1.585 bits
+        (window(), TIED, (4, "last_layer")),  # class 1 falls; 2 is not the oldest
+        (window("label"), TIED, (3, "window")),
+        (Patience(2), TIED, (3, "patience")),
+    ],
+)
+def test_three_classes(criterion, probabilities, want):
+    assert leaves_at(criterion, probabilities) == want
+
+
+def elbert2021(criterion, **thresholds):
+    return Elbert2021(0.0, 3, criterion, **thresholds)
+
+
+@pytest.mark.parametrize(
+    ("criterion", "class_0", "want"),
+    [
+        (Elbert2021(0.73, 3, "bias_1"), [0.6, 0.8, 0.9], (2, "confidence")),
+        (elbert2021("bias_1"), [0.6, 0.9, 0.7, 0.8], (3, "window")),
+        (elbert2021("bias_1"), [0.4, 0.1, 0.3, 0.2], (3, "window")),
+        (
+            elbert2021("bias_1"),
+            [0.6, 0.5, 0.6, 0.6, 0.6],
+            (5, "window"),
+        ),  # 0.5 is neither
+        (elbert2021("bias_1", margin=0.1), [0.7, 0.55, 0.7, 0.7, 0.7], (5, "window")),
+        (elbert2021("bias_1"), [0.6, 0.6], (2, "last_layer")),
+        (elbert2021("bias_2"), [0.6, 0.7, 0.7, 0.9], (3, "window")),
+        (elbert2021("bias_2"), [0.6, 0.7, 0.65, 0.7, 0.8], (5, "window")),
+        (elbert2021("bias_2"), [0.4, 0.3, 0.3, 0.2], (3, "window")),
+        (elbert2021("bias_2"), [0.4, 0.45, 0.48, 0.49], (4, "last_layer")),
+        # The margin is asked of the window's oldest output only: 0.45 is within it.
+        (elbert2021("bias_2", margin=0.1), [0.45, 0.3, 0.2, 0.1], (4, "window")),
+        (elbert2021("bias_3", spread=0.1), [0.6, 0.75, 0.7, 0.68], (4, "window")),
+        (elbert2021("bias_3", spread=0.1), [0.55, 0.45, 0.52], (3, "last_layer")),
+        (elbert2021("bias_3", spread=0.0), [0.7, 0.7, 0.7, 0.7], (3, "window")),
+    ],
+)
+def test_elbert2021(criterion, class_0, want):
+    assert leaves_at(criterion, binary(*class_0)) == want
+
+
+def test_elbert2021_follows_class_0_whatever_the_label():
+    changing = [(0.4, 0.3, 0.3), (0.3, 0.6, 0.1), (0.2, 0.2, 0.6), (0.4, 0.3, 0.3)]
+    assert leaves_at(elbert2021("bias_1"), changing) == (3, "window")
+    assert leaves_at(elbert2021("bias_2"), changing) == (3, "window")
+    assert leaves_at(elbert2021("bias_3"), changing) == (4, "last_layer")
+
+
+def test_stage_1_is_strict():
+    half = np.array([[[0.0, 0.0, -1e4, -1e4]]] * 2)  # log 2 / log 4, exact in float32
+    assert replay(window("none", delta=0.5), half) == [(2, "last_layer")]
+    above = float(np.nextafter(np.float32(0.5), np.float32(1)))
+    assert replay(window("none", delta=above), half) == [(1, "confidence")]
+
+
+@pytest.mark.parametrize("logits", [(1e4, -1e4), (-1e4, 1e4), (50.0, 0.0, 0.0)])
+def test_delta_0_leaves_stage_1_off_even_at_saturation(logits):
+    saturated = np.tile(logits, (4, 2, 1))
+    assert replay(window("none"), saturated) == [(4, "last_layer")] * 2
+    assert replay(window("none", delta=1e-6), saturated) == [(1, "confidence")] * 2
+
+
+def test_noise_at_saturation_is_no_fall():
+    noisy = np.array([[[15.0, 0.0]], [[14.5, 0.0]], [[15.0, 0.0]], [[14.6, 0.0]]])
+    assert replay(window(), noisy) == [(3, "window")]  # 1 - p: 3e-7, 5e-7, 3e-7
+    assert replay(window(tolerance=0.0), noisy) == [(4, "last_layer")]
+
+
+CRITERIA = [
+    window(),
+    window("range"),
+    window("label"),
+    window("none", delta=1.0),
+    elbert2021("bias_1"),
+    elbert2021("bias_2"),
+    elbert2021("bias_3"),
+    Elbert2021(delta=1.0),
+    Patience(2),
+    AnyOf((Patience(5), window(window=4))),
+]
+each_criterion = pytest.mark.parametrize("criterion", CRITERIA, ids=str)
+
+
+@each_criterion
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_not_finite_never_let_a_text_out(criterion, bad):
+    logits = np.tile([1.0, 0.0, 0.0], (8, 3, 1))
+    [(layer, rule)] = set(replay(criterion, logits))
+    assert layer < 5 and rule != "last_layer"
+    logits[0, 1, 2] = bad  # the text starts again behind it; the others do not notice
+    leave, again = (layer, rule), (layer + 1, rule)
+    assert replay(criterion, logits) == [leave, again, leave]
+    logits[:, 1, 1] = bad
+    assert replay(criterion, logits) == [leave, (8, "last_layer"), leave]
+
+
+@each_criterion
+def test_state_has_the_batch_first_and_keeps_its_shape(criterion):
+    state = criterion.init(5, 3)
+    after, rule = criterion(state, np.zeros((5, 3), np.float32))
+    assert all(leaf.shape[0] == 5 for leaf in jax.tree.leaves(state))
+    assert jax.tree.map(jax.typeof, after) == jax.tree.map(jax.typeof, state)
+    assert (rule.shape, rule.dtype) == ((5,), np.int32)
+
+
+def test_any_of_reports_the_first_named_criterion():
+    confident = ConfidenceWindow(0.48, 3)  # u(0.9) = 0.469
+    sure_at_3 = binary(0.6, 0.7, 0.9, 0.9)  # where patience and the window fire too
+    patient_first, confident_first = Patience(2), AnyOf((confident, Patience(2)))
+    assert leaves_at(AnyOf((patient_first, confident)), sure_at_3) == (3, "patience")
+    assert leaves_at(confident_first, sure_at_3) == (3, "confidence")
+    assert confident_first.rules == ("confidence", "window", "patience")
+    later = AnyOf((Patience(9), Elbert2021(0.0, 9), confident))  # rules 1, 2-3, 4-5
+    assert leaves_at(later, sure_at_3) == (3, "confidence")
+    assert leaves_at(later, binary(0.6, 0.7, 0.8)) == (3, "window")
+    assert leaves_at(AnyOf((later, Patience(0))), sure_at_3) == (1, "patience")
+
+
+def test_exit_layer_returns_the_logits_of_the_layer():
+    logits = np.log([binary(0.6, 0.8, 0.9), binary(0.1, 0.6, 0.7)]).swapaxes(0, 1)
+    leaves = exits.exit_layer(window("none", delta=0.73), logits.astype(np.float32))
+    np.testing.assert_array_equal(leaves.layer, [2, 1])
+    np.testing.assert_allclose(np.exp(leaves.logits), binary(0.8, 0.1), rtol=1e-6)
+
+
+def test_a_threshold_compiles_nothing_anew(monkeypatch):
+    first_rule, traces = exits._first_rule, []
+
+    def counted(*fired):
+        traces.append(fired)
+        return first_rule(*fired)
+
+    monkeypatch.setattr(exits, "_first_rule", counted)
+    logits = np.log([binary(0.6, 0.7, 0.8, 0.9, 0.99)]).swapaxes(0, 1)
+    assert replay(AnyOf((window("none", delta=0.9), Patience(9))), logits)[0][0] == 2
+    traced = len(traces)
+    assert replay(AnyOf((window("none", delta=0.5), Patience(9))), logits)[0][0] == 4
+    assert replay(AnyOf((window("none", delta=0.1), Patience(2))), logits)[0][0] == 3
+    assert len(traces) == traced > 0
+
+
+def random_walk(seed, classes, depth=8, texts=24):
+    """Logits [D, B, C] that drift; one text in four has a NaN somewhere."""
+    draw = np.random.default_rng(seed)
+    logits = draw.normal(0, 0.7, (depth, texts, classes)).cumsum(0)
+    for text in range(0, texts, 4):
+        logits[draw.integers(depth), text, draw.integers(classes)] = np.nan
+    return logits.astype(np.float32)
+
+
+seeds = st.integers(0, 2**32 - 1)
+class_numbers = st.integers(2, 4)
+windows = st.integers(2, 6)
+
+
+@PROPERTY
+@given(seed=seeds, classes=class_numbers, size=windows)
+def test_label_is_patience_of_one_less(seed, classes, size):
+    logits = np.round(random_walk(seed, classes))  # whole, so that ties are many
+    label = replay(window("label", window=size), logits)
+    patience = replay(Patience(size - 1), logits)
+    assert [layer for layer, _ in label] == [layer for layer, _ in patience]
+
+
+def slow_rule(criterion, seen):
+    """Returns the rule that fires after the probabilities `seen`, or None."""
+    if isinstance(criterion, Patience):
+        last = seen[-criterion.patience - 1 :]
+        same = len({int(np.argmax(p)) for p in last}) == 1
+        whole = len(last) == criterion.patience + 1 and np.isfinite(last).all()
+        return "patience" if same and whole else None
+    p = seen[-1]
+    if -sum(x * np.log(x) for x in p) / np.log(len(p)) < criterion.delta:
+        return "confidence"
+    last = seen[-criterion.window :]
+    if len(last) < criterion.window or not np.isfinite(last).all():
+        return None
+    if isinstance(criterion, ConfidenceWindow):
+        c = np.argmax(p)
+        top = [max(q) for q in last]
+        settled = {
+            "monotone": np.argmax(last[0]) == c
+            and all(b[c] >= a[c] - criterion.tolerance for a, b in zip(last, last[1:])),
+            "range": max(top) - min(top) < criterion.epsilon,
+            "label": all(np.argmax(q) == c for q in last),
+            "none": False,
+        }
+    else:
+        first, *later = [q[0] for q in last]
+        high, low = 0.5 + criterion.margin, 0.5 - criterion.margin
+        constant = min(first, *later) > high or max(first, *later) < low
+        rises = first > high and [first, *later] == sorted([first, *later])
+        falls = first < low and [first, *later] == sorted([first, *later])[::-1]
+        spread = max(first, *later) - min(first, *later)
+        settled = {
+            "bias_1": constant,
+            "bias_2": rises or falls,
+            "bias_3": constant and spread <= criterion.spread,
+        }
+    return "window" if settled[criterion.criterion] else None
+
+
+def slow_replay(criterion, logits):
+    """Returns the exit layer and rule of one text's logits [D, C], in float64."""
+    seen = []
+    for layer, z in enumerate(logits.astype(np.float64), start=1):
+        exp = np.exp(z - z.max())
+        seen.append(exp / exp.sum())
+        if rule := slow_rule(criterion, seen):
+            return layer, rule
+    return len(logits), "last_layer"
+
+
+deltas = st.floats(0.05, 0.6)
+any_criterion = st.one_of(
+    st.builds(
+        ConfidenceWindow,
+        deltas,
+        windows,
+        st.sampled_from(["monotone", "range", "label", "none"]),
+        st.sampled_from([1e-6, 0.05]),
+        st.floats(0.05, 0.3),
+    ),
+    st.builds(
+        Elbert2021,
+        deltas,
+        windows,
+        st.sampled_from(["bias_1", "bias_2", "bias_3"]),
+        st.floats(0.0, 0.2),
+        st.floats(0.05, 0.3),
+    ),
+    st.builds(Patience, st.integers(0, 5)),
+)
+
+
+@settings(PROPERTY, max_examples=60)
+@given(criterion=any_criterion, seed=seeds, classes=class_numbers)
+def test_slow_replay_agrees(criterion, seed, classes):
+    logits = random_walk(seed, classes)
+    want = [slow_replay(criterion, text) for text in logits.swapaxes(0, 1)]
+    assert replay(criterion, logits) == want
+
+
+@each_criterion
+def test_a_dictionary_and_back(criterion):
+    as_json = json.dumps(exits.to_dict(criterion))
+    assert exits.from_dict(json.loads(as_json)) == criterion
+
+
+def test_a_dictionary_without_a_name_is_elberts():
+    assert exits.from_dict({}) == ConfidenceWindow()
+    want = dataclasses.replace(ConfidenceWindow(), delta=0.3, window=6)
+    assert exits.from_dict({"delta": 0.3, "window": 6}) == want
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([0.1], "an exit is a mapping, not [0.1]"),
+        (
+            {"name": "pabee"},
+            "exit name is 'pabee'; it may be confidence_window, elbert2021, patience, "
+            "any_of",
+        ),
+        ({"name": ["patience"]}, "exit name is ['patience']; it may be "),
+        (
+            {"name": "patience", "delta": 0.1},
+            "patience has no 'delta'; it has ",
+        ),
+        ({"delta": -0.1}, "confidence_window.delta is -0.1; it must be a number >= 0"),
+        ({"delta": "0.1"}, "confidence_window.delta is '0.1'; it must be a number"),
+        ({"delta": np.nan}, "confidence_window.delta is nan; it must be a number"),
+        ({"window": 2.5}, "window is 2.5; it must be a whole number >= 0"),
+        ({"window": True}, "window is True; it must be a whole number >= 0"),
+        ({"window": 0}, "window is 0; it must be at least 1"),
+        ({"name": "elbert2021", "window": 0}, "window is 0; it must be at least 1"),
+        ({"name": "patience", "patience": 1.5}, "it must be a whole number >= 0"),
+        (
+            {"criterion": "bias_1"},
+            "criterion is 'bias_1'; it may be monotone, range, label, none",
+        ),
+        (
+            {"name": "elbert2021", "criterion": "label"},
+            "criterion is 'label'; it may be bias_1, bias_2, bias_3",
+        ),
+        ({"name": "any_of"}, "any_of has one field, criteria: a list of exits"),
+        ({"name": "any_of", "criteria": {}}, "any_of has one field, criteria"),
+        ({"name": "any_of", "criteria": [], "delta": 0}, "any_of has one field"),
+        ({"name": "any_of", "criteria": ["patience"]}, "an exit is a mapping, not "),
+    ],
+)
+def test_one_line_says_what_to_mend(values, message):
+    with pytest.raises(ValueError) as error:
+        exits.from_dict(values)
+    assert message in str(error.value)

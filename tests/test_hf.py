@@ -1,0 +1,480 @@
+"""Parity with Hugging Face's PyTorch ALBERT, and every kind of checkpoint it writes."""
+
+import dataclasses
+import functools
+import json
+import shutil
+import sys
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from elbert_jax import albert, hf
+from elbert_jax.errors import UserError
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+TINY: dict[str, Any] = dict(
+    vocab_size=50,
+    embedding_size=8,
+    hidden_size=16,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    intermediate_size=32,
+    max_position_embeddings=20,
+    num_labels=3,
+)
+# The published depths and widths with a small vocabulary, and the noise added to the
+# weights: much, so that the two gelus differ; little where float32 itself would drift.
+SHAPES = {
+    "tiny": (TINY, 0.3),
+    "tiny gelu": ({**TINY, "hidden_act": "gelu"}, 0.3),
+    "tiny inner 2": ({**TINY, "inner_group_num": 2}, 0.3),
+    "base": (
+        dict(
+            hidden_size=768,
+            num_hidden_layers=12,
+            num_attention_heads=12,
+            intermediate_size=3072,
+        ),
+        0.01,
+    ),
+    "large": (
+        dict(
+            hidden_size=1024,
+            num_hidden_layers=24,
+            num_attention_heads=16,
+            intermediate_size=4096,
+        ),
+        0.01,
+    ),
+}
+HEADED = "AlbertForSequenceClassification"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def hugging_face(name=HEADED, noise=0.3, **sizes):
+    """A random model in which no bias is 0 and no LayerNorm scale 1."""
+    torch.manual_seed(0)
+    config = transformers.AlbertConfig(**{"vocab_size": 50, **sizes})
+    config._attn_implementation = "eager"
+    model = getattr(transformers, name)(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += noise * torch.randn_like(parameter)
+    return model
+
+
+def batch(length=12):
+    """Two pairs and a single text, padded with ids that mean something."""
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(0, 50, (3, length)).astype(np.int32)
+    lengths = np.array([[length], [length - 5], [3]])
+    mask = np.arange(length) < lengths
+    types = (np.arange(length) >= np.array([[4], [2], [3]])) & mask
+    return tokens, mask, types.astype(np.int32)
+
+
+def torch_outputs(model, tokens, mask, types):
+    with torch.no_grad():
+        return model(
+            input_ids=torch.tensor(tokens, dtype=torch.long),
+            attention_mask=torch.tensor(mask, dtype=torch.long),
+            token_type_ids=torch.tensor(types, dtype=torch.long),
+            output_hidden_states=True,
+        )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def run(config, params, tokens, mask, types):
+    """Returns h_0 .. h_D, and the logits of every layer."""
+    model = albert.bind(config, params)
+    hidden = [model.embed(tokens, types)]
+    for _ in range(config.num_hidden_layers):
+        hidden.append(model.layer(hidden[-1], mask))
+    return hidden, model(tokens, mask, types)
+
+
+def tensors_of(directory):
+    return safetensors.numpy.load_file(directory / "model.safetensors")
+
+
+def edit_tensors(directory, **changes):
+    """Sets tensors by name ("__" for a dot); None removes one."""
+    tensors = tensors_of(directory)
+    for name, value in changes.items():
+        tensors.pop(name.replace("__", "."), None)
+        if value is not None:
+            tensors[name.replace("__", ".")] = value
+    safetensors.numpy.save_file(tensors, directory / "model.safetensors")
+
+
+def edit_config(directory, **changes):
+    path = directory / "config.json"
+    settings = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({k: v for k, v in settings.items() if v != "absent"}))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A tiny sequence classifier as transformers saves it; not to be changed."""
+    directory = tmp_path_factory.mktemp("saved")
+    hugging_face(**TINY).save_pretrained(directory)
+    return directory
+
+
+@pytest.fixture
+def copy(saved, tmp_path):
+    return shutil.copytree(saved, tmp_path / "copy")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_layer_and_the_logits_agree_with_transformers(shape, tmp_path):
+    sizes, noise = SHAPES[shape]
+    model = hugging_face(noise=noise, **sizes)
+    model.save_pretrained(tmp_path)
+    checkpoint = hf.load(tmp_path)
+    want = torch_outputs(model, *batch())
+    hidden, logits = run(checkpoint.config, checkpoint.params, *batch())
+
+    # transformers records every inner layer; a depth ends at the last of its group.
+    theirs = want.hidden_states[:: checkpoint.config.inner_group_num]
+    assert len(hidden) == len(theirs) == checkpoint.config.num_hidden_layers + 1
+    for ours, other in zip(hidden, theirs, strict=True):
+        np.testing.assert_allclose(ours, other, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(logits[-1], want.logits, rtol=0, atol=1e-5)
+    assert np.ptp(np.asarray(logits[-1]), axis=0).min() > 1e-3  # texts do differ
+
+
+def test_parity_would_notice_the_wrong_gelu(saved):
+    checkpoint = hf.load(saved)
+    assert checkpoint.config.hidden_act == "gelu_new"
+    other = dataclasses.replace(checkpoint.config, hidden_act="gelu")
+    right, _ = run(checkpoint.config, checkpoint.params, *batch())
+    wrong, _ = run(other, checkpoint.params, *batch())
+    assert np.abs(right[-1] - wrong[-1]).max() > 1e-4
+
+
+def test_export_opens_in_transformers_with_the_same_logits(tmp_path):
+    config = albert.AlbertConfig(**TINY)
+    params = albert.init(config, jax.random.key(1))
+    rng = np.random.default_rng(1)
+    params = jax.tree.map(lambda x: x + rng.normal(0, 0.3, x.shape), params)
+    params = jax.tree.map(jnp.float32, params)
+    labels = ("negative", "neutral", "positive")
+    hf.save(tmp_path / "new" / "model", config, params, labels)
+
+    auto = transformers.AutoModelForSequenceClassification
+    model, info = auto.from_pretrained(
+        tmp_path / "new" / "model",
+        attn_implementation="eager",
+        output_loading_info=True,
+    )
+    assert not any(info.values())
+    assert type(model).__name__ == HEADED
+    assert model.config.id2label == dict(enumerate(labels))
+    assert model.config.label2id == {label: i for i, label in enumerate(labels)}
+    config_ids = model.config.pad_token_id, model.config.bos_token_id
+    assert (*config_ids, model.config.eos_token_id) == (0, 2, 3)
+    _, logits = run(config, params, *batch())
+    want = torch_outputs(model.eval(), *batch()).logits
+    np.testing.assert_allclose(logits[-1], want, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", ["tiny", "tiny inner 2"])
+def test_round_trip_is_bit_exact(shape, tmp_path):
+    hugging_face(**SHAPES[shape][0]).save_pretrained(tmp_path / "theirs")
+    first = hf.load(tmp_path / "theirs")
+    hf.save(tmp_path / "ours", first.config, first.params, first.labels)
+    second = hf.load(tmp_path / "ours")
+
+    assert (second.config, second.labels) == (first.config, first.labels)
+    jax.tree.map(np.testing.assert_array_equal, first.params, second.params)
+    theirs, ours = tensors_of(tmp_path / "theirs"), tensors_of(tmp_path / "ours")
+    assert theirs.keys() == ours.keys() == {*first.mapped}
+    for key in theirs:
+        assert theirs[key].dtype == ours[key].dtype == np.float32
+        assert theirs[key].tobytes() == ours[key].tobytes(), key
+    with safetensors.safe_open(tmp_path / "ours" / "model.safetensors", "np") as file:
+        assert file.metadata() == {"format": "pt"}
+    assert {path.name for path in (tmp_path / "ours").iterdir()} == {
+        "config.json",
+        "model.safetensors",
+    }
+
+
+def test_table_names_every_parameter_once():
+    config = albert.AlbertConfig(**{**TINY, "inner_group_num": 3})
+    rows = hf.weights(config)
+    params = albert.init(config, jax.random.key(0))
+    assert len({row.path for row in rows}) == len({row.key for row in rows})
+    assert [np.prod(row.shape) for row in rows] == [
+        leaf.size for leaf in jax.tree.leaves(params)
+    ]
+    assert {row.path for row in rows if row.transposed} == {
+        row.path for row in rows if row.path.endswith(".kernel")
+    }
+
+
+POOLER = {"albert.pooler.weight", "albert.pooler.bias"}
+CLASSIFIER = {"classifier.weight", "classifier.bias"}
+PREDICTIONS = {
+    *(f"predictions.{part}.{leaf}" for part in ("LayerNorm", "dense") for leaf in
+      ("weight", "bias")),
+    "predictions.bias",
+}  # fmt: skip
+SOP = {"sop_classifier.classifier.weight", "sop_classifier.classifier.bias"}
+
+
+@pytest.mark.parametrize(
+    ("name", "initialised", "ignored"),
+    [
+        ("AlbertModel", CLASSIFIER, set()),
+        ("AlbertForSequenceClassification", set(), set()),
+        ("AlbertForPreTraining", CLASSIFIER, PREDICTIONS | SOP),
+        ("AlbertForMaskedLM", POOLER | CLASSIFIER, PREDICTIONS),
+        ("AlbertForTokenClassification", POOLER | CLASSIFIER, CLASSIFIER),
+        (
+            "AlbertForQuestionAnswering",
+            POOLER | CLASSIFIER,
+            {"qa_outputs.weight", "qa_outputs.bias"},
+        ),
+        ("AlbertForMultipleChoice", CLASSIFIER, CLASSIFIER),
+    ],
+)
+def test_every_class_loads(name, initialised, ignored, tmp_path):
+    model = hugging_face(name, **TINY)
+    model.save_pretrained(tmp_path)
+    checkpoint = hf.load(tmp_path, key=jax.random.key(5))
+
+    assert {*checkpoint.initialised} == initialised
+    assert {*checkpoint.ignored} == ignored
+    stored = tensors_of(tmp_path).keys()
+    assert {*checkpoint.mapped} | ignored == stored
+    assert not {*checkpoint.mapped} & ignored
+    assert checkpoint.labels == ("LABEL_0", "LABEL_1", "LABEL_2")
+
+    fresh = albert.init(checkpoint.config, jax.random.key(5))
+    for module in ("pooler", "classifier"):
+        ours, new = (tree[module]["kernel"] for tree in (checkpoint.params, fresh))
+        is_fresh = any(module in key for key in initialised)
+        assert np.allclose(ours, new, rtol=0, atol=1e-6) == is_fresh
+    hidden, _ = run(checkpoint.config, checkpoint.params, *batch())
+    want = torch_outputs(getattr(model, "albert", model), *batch())
+    np.testing.assert_allclose(hidden[-1], want.last_hidden_state, rtol=0, atol=1e-5)
+
+
+def test_classifier_of_tokens_is_known_by_its_missing_pooler_too(tmp_path):
+    hugging_face("AlbertForTokenClassification", **TINY).save_pretrained(tmp_path)
+    edit_config(tmp_path, architectures=None)
+    checkpoint = hf.load(tmp_path)
+    assert {*checkpoint.ignored} == CLASSIFIER
+    assert {*checkpoint.initialised} == POOLER | CLASSIFIER
+
+
+def test_shards_equal_the_whole(saved, tmp_path):
+    hugging_face(**TINY).save_pretrained(tmp_path, max_shard_size="3KB")
+    assert len([*tmp_path.glob("model-*.safetensors")]) > 2
+    whole, shards = hf.load(saved), hf.load(tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, whole.params, shards.params)
+    assert whole.mapped == shards.mapped
+
+    next(tmp_path.glob("model-00002*")).unlink()
+    with pytest.raises(UserError, match="model-00002-of-.*No such file"):
+        hf.load(tmp_path)
+    index = tmp_path / "model.safetensors.index.json"
+    for shard in ("../model.safetensors", 3):
+        index.write_text(json.dumps({"weight_map": {"classifier.bias": shard}}))
+        with pytest.raises(UserError, match="names no files here"):
+            hf.load(tmp_path)
+
+
+def test_pickle_is_read_only_when_asked_for(saved, tmp_path, monkeypatch):
+    model = hugging_face(**TINY)
+    model.config.save_pretrained(tmp_path)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(UserError, match="is a pickle.*allow_pickle"):
+        hf.load(tmp_path)
+    got, want = hf.load(tmp_path, allow_pickle=True), hf.load(saved)
+    jax.tree.map(np.testing.assert_array_equal, got.params, want.params)
+
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(UserError, match="needs torch"):
+        hf.load(tmp_path, allow_pickle=True)
+
+
+def test_pickle_that_would_run_code_is_refused(saved, tmp_path):
+    class Exploit:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    shutil.copy(saved / "config.json", tmp_path)
+    torch.save({"albert.pooler.weight": Exploit()}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(UserError, match="cannot read .*pytorch_model.bin"):
+        hf.load(tmp_path, allow_pickle=True)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_other_floats_become_float32(dtype, copy):
+    tensors = {key: x.astype(jnp.dtype(dtype)) for key, x in tensors_of(copy).items()}
+    safetensors.numpy.save_file(tensors, copy / "model.safetensors")
+    params = hf.load(copy).params
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+    want = tensors["classifier.weight"].astype(np.float32).T
+    np.testing.assert_array_equal(params["classifier"]["kernel"], want)
+
+
+def test_another_number_of_labels_only_when_asked_for(copy):
+    checkpoint = hf.load(copy, num_labels=5)
+    assert {*checkpoint.initialised} == {*checkpoint.ignored} == CLASSIFIER
+    assert checkpoint.labels == tuple(f"LABEL_{i}" for i in range(5))
+    assert checkpoint.config.num_labels == 5
+    assert checkpoint.params["classifier"]["kernel"].shape == (16, 5)
+
+    assert hf.load(copy, num_labels=3).initialised == ()
+    edit_config(copy, id2label={"0": "a", "1": "b"})
+    with pytest.raises(UserError, match=r"classifier\.\w+ has the shape \(3.*\(2"):
+        hf.load(copy)
+
+
+def test_buffers_of_old_versions_are_ignored(copy):
+    edit_tensors(copy, albert__embeddings__position_ids=np.arange(20)[None])
+    checkpoint = hf.load(copy)
+    assert checkpoint.ignored == ("albert.embeddings.position_ids",)
+    assert checkpoint.initialised == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"albert__pooler__weight": np.zeros((16, 8), np.float32)},
+            r"albert\.pooler\.weight has the shape \(16, 8\).*\(16, 16\)",
+        ),
+        (
+            {"albert__pooler__weight": np.zeros((16, 16), np.int8)},
+            r"albert\.pooler\.weight is int8",
+        ),
+        (
+            {"albert__novelty__weight": np.zeros(2, np.float32), "zebra": np.zeros(1)},
+            r"unknown tensor albert\.novelty\.weight \(and 1 more\)",
+        ),
+        ({"albert__embeddings__LayerNorm__bias": None}, "missing tensor .*Norm.bias"),
+        ({"classifier__bias": None}, "missing tensor classifier.bias"),
+        ({"albert__pooler__bias": None}, "missing tensor albert.pooler.bias"),
+    ],
+)
+def test_wrong_tensor_is_named(changes, message, copy):
+    edit_tensors(copy, **changes)
+    with pytest.raises(UserError, match=message) as raised:
+        hf.load(copy)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_type": "bert"}, "model_type is 'bert'"),
+        ({"model_type": "absent"}, "model_type is None"),
+        ({"num_hidden_groups": 2}, "num_hidden_groups is 2; only 1"),
+        ({"position_embedding_type": "relative_key"}, "position_embedding_type is"),
+        ({"hidden_act": "relu"}, "hidden_act is 'relu'"),
+        ({"hidden_size": "16"}, "hidden_size is '16'"),
+        ({"num_attention_heads": 0}, "num_attention_heads is 0"),
+        ({"num_attention_heads": 3}, "hidden_size 16 is not a mult"),
+        ({"id2label": {"0": "a", "2": "b"}}, "id2label is"),
+        ({"id2label": ["a", "b"]}, "id2label is"),
+    ],
+)
+def test_wrong_setting_is_named(changes, message, copy):
+    edit_config(copy, **changes)
+    with pytest.raises(UserError, match=f"config.json: {message}"):
+        hf.load(copy)
+
+
+def test_absent_settings_mean_what_they_mean_to_transformers():
+    config, labels = hf._parse({"model_type": "albert", "id2label": None}, None)
+    theirs = transformers.AlbertConfig()
+    for name in vars(config).keys() - {"dtype"}:
+        assert getattr(config, name) == getattr(theirs, name), name
+    assert dict(enumerate(labels)) == theirs.id2label
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_missing_or_damaged_file_is_named(name, copy):
+    for damage in (b"", b"[]", b"not a header, not an object"):
+        (copy / name).write_bytes(damage)
+        with pytest.raises(UserError, match=name) as raised:
+            hf.load(copy)
+        assert "\n" not in str(raised.value)
+    (copy / name).unlink()
+    with pytest.raises(UserError, match=f"{name}: No such file"):
+        hf.load(copy)
+
+
+def test_truncated_weights_are_named(copy):
+    data = (copy / "model.safetensors").read_bytes()
+    (copy / "model.safetensors").write_bytes(data[:-10])
+    with pytest.raises(UserError, match="cannot read .*model.safetensors"):
+        hf.load(copy)
+
+
+def test_source_that_is_no_directory(copy):
+    for source in (copy / "nowhere", copy / "config.json", "./nowhere", "a/b/c"):
+        with pytest.raises(UserError, match="is not a directory"):
+            hf.load(source)
+    with pytest.raises(UserError, match="only the hub has revisions"):
+        hf.load(copy, revision="main")
+
+
+@pytest.fixture
+def hub_cache(saved, tmp_path, monkeypatch):
+    """The hub's local cache, holding one model."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    model = tmp_path / "models--someone--tiny"
+    shutil.copytree(saved, model / "snapshots" / commit)
+    (model / "refs").mkdir()
+    (model / "refs" / "main").write_text(commit)
+    return constants
+
+
+def test_hub_model_comes_from_the_cache(saved, hub_cache, monkeypatch):
+    want = hf.load(saved)
+    got = hf.load("someone/tiny", local_files_only=True)
+    jax.tree.map(np.testing.assert_array_equal, got.params, want.params)
+    with pytest.raises(UserError, match="someone/other is no directory.*not give it"):
+        hf.load("someone/other", local_files_only=True)
+    with pytest.raises(UserError, match="not give it"):
+        hf.load("someone/tiny", revision="v2", local_files_only=True)
+
+    monkeypatch.setattr(hub_cache, "HF_HUB_OFFLINE", True)
+    assert hf.load("someone/tiny").mapped == want.mapped
+    with pytest.raises(UserError, match="HF_HUB_OFFLINE"):
+        hf.load("someone/other")
+    with pytest.raises(UserError, match="HFValidationError"):
+        hf.load("no model is called so")
+
+
+def test_save_wants_a_name_for_every_class(tmp_path):
+    config = albert.AlbertConfig(**TINY)
+    params = albert.init(config, jax.random.key(0))
+    for labels in (("a", "b"), ("a", "b", "b")):
+        with pytest.raises(UserError, match="wanted are 3 different"):
+            hf.save(tmp_path, config, params, labels)
+    assert not any(tmp_path.iterdir())

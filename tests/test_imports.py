@@ -1,0 +1,57 @@
+"""Imports go down only: every module may import the rows above its own.
+
+Nobody imports a command, nor the package itself, which only re-exports.
+"""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1] / "elbert_jax"
+ROWS = """
+errors
+albert exits losses metrics flops
+checkpoint hub hf operating_point data.tasks data.rows data.sources data.synthetic
+data.preprocessing data.tokenization data.vocabulary data.batching data.corpus
+model_card metric_writer
+optimizer evaluation trainer engine token_exit classifier calibration scheduler
+inspection plots
+""".split()
+COMMANDS = """
+pretrain train evaluate predict sweep calibrate explain convert preprocess serve
+benchmark
+""".split()
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+    for path in ROOT.rglob("*.py")
+    if path.name != "__init__.py"
+}
+
+
+def imports(path: pathlib.Path) -> set[str]:
+    """Returns the modules of this package that a file imports, at any indent."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: write {node.module} in full"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    inside = {f"{name}." for name in names if name.split(".")[0] == ROOT.name}
+    found = {
+        next((m for m in MODULES if name.startswith(f"{ROOT.name}.{m}.")), ROOT.name)
+        for name in inside
+    }
+    return found
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_imports_go_down_only(module):
+    assert module in ROWS + COMMANDS, f"{module} has no row: give it one in ROWS"
+    above = ROWS if module in COMMANDS else ROWS[: ROWS.index(module)]
+    assert imports(MODULES[module]) <= set(above)
+
+
+def test_the_package_exports_no_command():
+    assert imports(ROOT / "__init__.py") <= set(ROWS)

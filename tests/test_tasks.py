@@ -1,0 +1,75 @@
+"""Task table and labels."""
+
+import numpy as np
+import pytest
+
+from elbert_jax.data import tasks
+from elbert_jax.data.sources import Example
+from elbert_jax.errors import UserError
+
+
+def rows(*labels):
+    return [Example(f"r{i}", "a", label=label) for i, label in enumerate(labels)]
+
+
+def test_the_table_agrees_with_tfds(tmp_path):
+    tfds = pytest.importorskip("tensorflow_datasets")
+    import tensorflow_datasets.text.glue  # noqa: F401
+
+    for task in tasks.TASKS.values():
+        if task.name == "synthetic":
+            continue
+        features = tfds.builder(task.name, data_dir=tmp_path).info.features
+        assert tuple(features[task.label].names) == task.labels
+        texts = {name for name, f in features.items() if "Text" in type(f).__name__}
+        wanted = {task.text, task.text_pair} - {None}
+        assert wanted == texts - {"title"}  # of AG News
+
+
+def test_find_names_what_there_is():
+    assert tasks.find("glue/rte").text_pair == "sentence2"
+    assert tasks.find("glue/mnli").validation == (
+        "validation_matched",
+        "validation_mismatched",
+    )
+    with pytest.raises(UserError, match="no task 'sst2'; there are glue/sst2, "):
+        tasks.find("sst2")
+
+
+@pytest.mark.parametrize(
+    "labels, names",
+    [
+        (["pos", "neg", None, "pos"], ("neg", "pos")),
+        ([1, 0, 2, None], ("0", "1", "2")),
+        ([3, 1, 2, 4, 10], ("1", "2", "3", "4", "10")),
+        ([-1, 1], ("-1", "1")),
+    ],
+)
+def test_names_come_sorted_from_the_data(labels, names):
+    assert tasks.label_names(rows(*labels)) == names
+    ids = tasks.label_ids(rows(*labels), names)
+    assert ids.dtype == np.int32
+    want = [-1 if label is None else names.index(str(label)) for label in labels]
+    np.testing.assert_array_equal(ids, want)
+
+
+def test_given_names_win_and_integers_index_them():
+    names = tasks.label_names(rows(0, 1), ("negative", "positive"))
+    assert names == ("negative", "positive")
+    ids = tasks.label_ids(rows(1, "negative", 0, "positive"), names)
+    np.testing.assert_array_equal(ids, [1, 0, 0, 1])
+
+
+@pytest.mark.parametrize(
+    "labels, message", [(["a", 1], "both names"), ([None, None], "no row has a label")]
+)
+def test_labels_that_name_no_classes(labels, message):
+    with pytest.raises(UserError, match=message):
+        tasks.label_names(rows(*labels))
+
+
+@pytest.mark.parametrize("label", ["meh", 2, -1])
+def test_an_unknown_label_is_named_with_its_row(label):
+    message = f"row 'r1' has the label {label!r}; the classes are bad, good"
+    with pytest.raises(UserError, match=message):
+        tasks.label_ids(rows("good", label), ("bad", "good"))
