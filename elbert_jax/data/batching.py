@@ -49,10 +49,10 @@ class Encoded:
     ) -> "Encoded":
         """Tokenises M texts, or M pairs; `labels` is int32 [M]."""
         encodings = tokenizer.encode(texts, pairs, max_length)
-        none = np.zeros(0)
+        none = np.zeros(0, np.int8)
         return cls(
-            np.concatenate([none, *(e.tokens for e in encodings)]).astype(np.int32),
-            np.concatenate([none, *(e.types for e in encodings)]).astype(np.int8),
+            np.concatenate([none, *(e.tokens for e in encodings)], dtype=np.int32),
+            np.concatenate([none, *(e.types for e in encodings)], dtype=np.int8),
             np.cumsum([0, *(len(e.tokens) for e in encodings)], dtype=np.int64),
             np.full(len(encodings), -1, np.int32) if labels is None else labels,
             sum(e.truncated for e in encodings),

@@ -150,19 +150,18 @@ def _as_pretrained(hf: Any) -> AlbertTokenizer:
     """Rebuilds what transformers makes of a bare spiece.model, as ALBERT had it.
 
     transformers 5 cuts texts at the user-defined symbols ("-", "." and so on) before
-    SentencePiece sees them, so that "e-mail" gains a space. It keeps pieces such as
-    "2010,", which ALBERT splits before the comma, and finds "<pad>" in a text.
+    SentencePiece sees them, so that "e-mail" gains a space; and it keeps pieces such
+    as "2010,", which ALBERT splits before the comma.
     """
     state = json.loads(hf.backend_tokenizer.to_str())
     last = state["normalizer"]["normalizers"][-1]
     charsmap: Any = base64.b64decode(last.get("precompiled_charsmap", "")) or None
-
-    def score(piece: str, score: float) -> float:
-        comma = piece[-1] == "," and piece[-2:-1].isdigit()
-        return score - 100 if comma or piece in hf.all_special_tokens else score
-
+    vocabulary = [
+        (piece, score - 100 if piece[-1] == "," and piece[-2:-1].isdigit() else score)
+        for piece, score in state["model"]["vocab"]
+    ]
     return AlbertTokenizer(
-        vocab=[(piece, score(piece, s)) for piece, s in state["model"]["vocab"]],
+        vocab=vocabulary,
         do_lower_case=hf.do_lower_case,
         keep_accents=hf.keep_accents,
         _spm_precompiled_charsmap=charsmap,
