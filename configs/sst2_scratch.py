@@ -21,7 +21,7 @@ def get_config():
     config.model.intermediate_size = 1024
     config.model.max_position_embeddings = 128
     config.batch_size = 64
-    config.epochs = 3
+    config.epochs = 2
     config.learning_rate = 5e-4
     config.exit.delta = 0.3
     config.checkpoint_every = 250

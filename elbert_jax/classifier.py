@@ -157,7 +157,11 @@ class Classifier:
         ]
 
     def _encode(self, texts: Sequence[Text]) -> Encoded:
-        encoded = Encoded.build(self.tokenizer, texts, max_length=self.max_length)
+        singles = [(text, None) if isinstance(text, str) else text for text in texts]
+        firsts, seconds = zip(*singles)
+        encoded = Encoded.build(
+            self.tokenizer, firsts, seconds, max_length=self.max_length
+        )
         if encoded.truncated and not self._warned_of_truncation:
             self._warned_of_truncation = True
             warnings.warn(
@@ -179,7 +183,9 @@ class Classifier:
         bucket = np.searchsorted(self._buckets, encoded.lengths)
         for index, length in enumerate(self._buckets):
             rows = np.flatnonzero(bucket == index)
-            slots = next(n for n in (1, 8, self.slots) if n >= min(len(rows), self.slots))
+            slots = next(
+                n for n in (1, 8, self.slots) if n >= min(len(rows), self.slots)
+            )
             capacity = slots * _ROWS_PER_SLOT
             for start in range(0, len(rows), capacity):
                 part = rows[start : start + capacity]

@@ -43,11 +43,11 @@ class Encoded:
         cls,
         tokenizer: Tokenizer,
         texts: Sequence[str],
-        pairs: Sequence[str] | None = None,
+        pairs: Sequence[str | None] | None = None,
         labels: np.ndarray | None = None,
         max_length: int = 512,
     ) -> "Encoded":
-        """Tokenises M texts, or M pairs; `labels` is int32 [M]."""
+        """Tokenises M texts; `pairs` are second texts or None, `labels` int32 [M]."""
         encodings = tokenizer.encode(texts, pairs, max_length)
         none = np.zeros(0, np.int8)
         return cls(

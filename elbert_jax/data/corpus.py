@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -42,74 +43,94 @@ def load(config: ConfigDict, workdir: pathlib.Path) -> Corpus:
       UserError: something named there cannot be used.
     """
     data = config.data
-    task = tasks.find(data.task) if data.task else None
-    splits, names = [], []
-    for file, split in (
-        (data.train_file, task and task.train),
-        (data.validation_file, task and task.validation[0]),
-    ):
-        if bool(data.train_file) != bool(data.validation_file):
+    if data.train_file or data.validation_file:
+        if not (data.train_file and data.validation_file):
             raise UserError(
                 "config.data.train_file and config.data.validation_file go together"
             )
-        if file:
-            splits.append(_read_file(file, data))
-            names.append(pathlib.Path(file).name)
-        elif task:
-            splits.append(sources.read_task(task, split, data.data_dir or None))
-            names.append(f"{task.name}, {split}")
-        else:
-            raise UserError("name a config.data.task or a config.data.train_file")
-    train, validation = splits
+        columns = {
+            "text": data.text_column or None,
+            "text_pair": data.text_pair_column or None,
+            "label": data.label_column or None,
+            "columns": data.columns or None,
+        }
+        train = read_file(data.train_file, **columns)
+        validation = read_file(data.validation_file, **columns)
+        names = [pathlib.Path(f).name for f in (data.train_file, data.validation_file)]
+        known, metric = None, "accuracy"
+    elif data.task:
+        task = tasks.find(data.task)
+        held_out = task.validation[0]
+        train = sources.read_task(task, task.train, data.data_dir or None)
+        validation = sources.read_task(task, held_out, data.data_dir or None)
+        names = [f"{task.name}, {split}" for split in (task.train, held_out)]
+        known, metric = task.labels, task.metric
+    else:
+        raise UserError("name a config.data.task or a config.data.train_file")
     if data.max_train_samples:
         train = train[: data.max_train_samples]
         names[0] += f" (first {len(train)})"
-    given = data.labels or (task.labels if task and not data.train_file else None)
-    labels = tasks.label_names(train, given)
+    labels = tasks.label_names(train, data.labels or known)
     if len(labels) < 2:
         raise UserError(f"all texts have the label {labels[0]!r}; it takes two or more")
     tokenizer = _tokenizer(config, workdir, train)
-
-    def encode(examples: Sequence[Example]) -> Encoded:
-        pairs = [e.text_pair for e in examples if e.text_pair is not None]
-        ids = tasks.label_ids(examples, labels)
-        texts = [e.text for e in examples]
-        encoded = Encoded.build(
-            tokenizer, texts, pairs or None, ids, data.max_seq_length
-        )
-        if encoded.truncated:
-            print(
-                f"warning: {encoded.truncated} of {len(encoded)} texts are cut to "
-                f"config.data.max_seq_length = {data.max_seq_length} tokens",
-                file=sys.stderr,
-            )
-        return encoded
-
-    metric = config.metric or (task.metric if task else "accuracy")
-    return Corpus(tokenizer, labels, metric, encode(train), encode(validation), *names)
+    length = data.max_seq_length
+    return Corpus(
+        tokenizer,
+        labels,
+        config.metric or metric,
+        encode(tokenizer, train, labels, length),
+        encode(tokenizer, validation, labels, length),
+        *names,
+    )
 
 
-def _read_file(file: str, data: ConfigDict) -> list[Example]:
+def read_file(file: str, **columns: Any) -> list[Example]:
+    """Returns the labelled rows of a file, and warns of those it leaves out.
+
+    Args:
+      file: see `sources.read_file`.
+      **columns: its keyword arguments.
+
+    Raises:
+      UserError: no row is left, or the file cannot be used.
+    """
     examples, bad = [], []
-    for row in sources.read_file(
-        file,
-        text=data.text_column or None,
-        text_pair=data.text_pair_column or None,
-        label=data.label_column or None,
-        columns=data.columns or None,
-    ):
+    for row in sources.read_file(file, **columns):
         (bad if isinstance(row, BadRow) else examples).append(row)
     for row in bad[:_SHOWN]:
-        print(f"warning: {file}:{row.line}: {row.message}", file=sys.stderr)
+        _warn(f"{file}:{row.line}: {row.message}")
     if len(bad) > _SHOWN:
-        print(f"warning: {file}: {len(bad)} bad rows in all", file=sys.stderr)
+        _warn(f"{file}: {len(bad)} bad rows in all are left out")
     labelled = [example for example in examples if example.label is not None]
-    if len(labelled) < len(examples):
-        unlabelled = len(examples) - len(labelled)
-        print(f"warning: {file}: {unlabelled} rows without a label", file=sys.stderr)
     if not labelled:
         raise UserError(f"{file} holds no text with a label")
+    if len(labelled) < len(examples):
+        _warn(f"{file}: {len(examples) - len(labelled)} rows without a label")
     return labelled
+
+
+def encode(
+    tokenizer: Tokenizer,
+    examples: Sequence[Example],
+    labels: Sequence[str],
+    max_length: int,
+) -> Encoded:
+    """Returns examples tokenised, their labels as indices into `labels`."""
+    encoded = Encoded.build(
+        tokenizer,
+        [example.text for example in examples],
+        [example.text_pair for example in examples],
+        tasks.label_ids(examples, labels),
+        max_length,
+    )
+    if encoded.truncated:
+        _warn(f"{encoded.truncated} of {len(encoded)} texts are cut to {max_length}")
+    return encoded
+
+
+def _warn(message: str) -> None:
+    print(f"warning: {message}", file=sys.stderr)
 
 
 def _tokenizer(

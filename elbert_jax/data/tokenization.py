@@ -75,14 +75,14 @@ class Tokenizer:
     def encode(
         self,
         texts: Sequence[str],
-        pairs: Sequence[str] | None = None,
+        pairs: Sequence[str | None] | None = None,
         max_length: int = 512,
     ) -> list[Encoding]:
         """Returns the pieces of every text; an empty text is [CLS] [SEP].
 
         Args:
           texts: M texts.
-          pairs: M second texts.
+          pairs: M second texts; None where a text stands alone.
           max_length: longer ones are cut, of a pair the longer text first.
 
         Raises:
@@ -91,11 +91,11 @@ class Tokenizer:
         if max_length < 4:
             raise UserError(f"max_length is {max_length}; it should be 4 or more")
         cls, sep = self.hf.cls_token_id, self.hf.sep_token_id
-        first = self._pieces(texts)
-        second = [None] * len(first) if pairs is None else self._pieces(pairs)
+        pairs = [None] * len(texts) if pairs is None else pairs
+        first, second = self._pieces(texts), self._pieces([b or "" for b in pairs])
         encodings = []
-        for a, b in zip(first, second, strict=True):
-            if b is None:
+        for a, b, pair in zip(first, second, pairs, strict=True):
+            if pair is None:
                 kept, tail = a[: max_length - 2], []
                 truncated = len(kept) < len(a)
             else:
