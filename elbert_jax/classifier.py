@@ -1,22 +1,23 @@
 """Text in, labels out: a model directory, its tokenizer and the slot engine."""
 
+import dataclasses
 import itertools
 import os
 import pathlib
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
+import scipy.special
+from jaxtyping import Float, Int
 
 from elbert_jax import engine, exits, hf, operating_point
 from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded
 from elbert_jax.data.tokenization import Tokenizer
+from elbert_jax.errors import UserError
 from elbert_jax.exits import Criterion
 
 Text = str | tuple[str, str]  # a text, or a pair of texts
@@ -24,6 +25,25 @@ Result = dict[str, Any]
 
 _CHUNK = 16384  # texts of a stream that are tokenised, sorted and answered together
 _ROWS_PER_SLOT = 256  # of a queue: its length follows from its slots, as shapes compile
+
+
+@dataclasses.dataclass
+class Answers:
+    """What the engine gave, by text, and how full its slots were."""
+
+    logits: Float[np.ndarray, "M C"]  # of the exit layer
+    layers: Int[np.ndarray, " M"]  # where the text left, 1-based
+    rules: Int[np.ndarray, " M"]  # see `exits.rule_names`
+    slot_steps: int = 0  # layer-steps, times the slots they were taken with
+    busy_steps: int = 0  # of these, the ones that a text was in
+
+    @classmethod
+    def empty(cls, config: AlbertConfig, texts: int) -> "Answers":
+        return cls(
+            np.zeros((texts, config.num_labels), np.float32),
+            np.zeros(texts, np.int32),
+            np.zeros(texts, np.int32),
+        )
 
 
 class Classifier:
@@ -97,7 +117,7 @@ class Classifier:
                 stacklevel=2,
             )
         return cls(
-            replace(loaded.config, dtype=dtype),
+            dataclasses.replace(loaded.config, dtype=dtype),
             loaded.params,
             loaded.labels,
             Tokenizer.load(loaded.directory),
@@ -105,6 +125,16 @@ class Classifier:
             slots=slots,
             max_length=max_length,
         )
+
+    def set_delta(self, delta: float) -> None:
+        """Moves stage 1's threshold.
+
+        Raises:
+          UserError: the criterion has none, or it is below 0.
+        """
+        if not hasattr(self.exit, "delta") or not delta >= 0:
+            raise UserError(f"delta = {delta} does not go with {self.exit}")
+        self.exit = dataclasses.replace(self.exit, delta=delta)  # pyright: ignore
 
     def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
         """Writes a directory that `from_pretrained` and `transformers` open."""
@@ -136,16 +166,15 @@ class Classifier:
             yield from self._answer(chunk)
 
     def _answer(self, texts: Sequence[Text]) -> list[Result]:
-        logits, layers, rules = self.run(self._encode(texts))
-        if bad := int((~np.isfinite(logits).all(-1)).sum()):
+        answers = self.run(self._encode(texts))
+        if bad := int((~np.isfinite(answers.logits).all(-1)).sum()):
             warnings.warn(
                 f"the logits of {bad} of {len(texts)} texts are not finite: their "
                 "labels mean nothing, so check the model's weights",
                 stacklevel=3,
             )
-        p = np.asarray(jax.nn.softmax(logits))
+        p = scipy.special.softmax(answers.logits, axis=-1)
         names = exits.rule_names(self.exit)
-        best = p.argmax(-1)
         return [
             {
                 "label": self.labels[label],
@@ -153,7 +182,9 @@ class Classifier:
                 "exit_layer": int(layer),
                 "rule": names[rule],
             }
-            for label, score, layer, rule in zip(best, p.max(-1), layers, rules)
+            for label, score, layer, rule in zip(
+                p.argmax(-1), p.max(-1), answers.layers, answers.rules
+            )
         ]
 
     def _encode(self, texts: Sequence[Text]) -> Encoded:
@@ -171,36 +202,43 @@ class Classifier:
             )
         return encoded
 
-    def run(self, encoded: Encoded) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def run(
+        self,
+        encoded: Encoded,
+        *,
+        order: Int[np.ndarray, " M"] | None = None,
+        rows_per_slot: int = _ROWS_PER_SLOT,
+    ) -> Answers:
         """Answers pre-tokenised texts, one queue a bucket of lengths.
 
-        Returns:
-          By text: float32 logits [M, C], exit layer [M] and rule [M].
+        Args:
+          encoded: M texts.
+          order: in which they enter the queues; by default as they come.
+          rows_per_slot: how long a queue may be; 1 leaves nothing to refill with.
         """
-        count = len(encoded)
-        logits = np.zeros((count, self.config.num_labels), np.float32)
-        layers, rules = np.zeros(count, np.int32), np.zeros(count, np.int32)
-        bucket = np.searchsorted(self._buckets, encoded.lengths)
+        answers = Answers.empty(self.config, len(encoded))
+        order = np.arange(len(encoded)) if order is None else order
+        bucket = np.searchsorted(self._buckets, encoded.lengths[order])
         for index, length in enumerate(self._buckets):
-            rows = np.flatnonzero(bucket == index)
-            slots = next(
-                n for n in (1, 8, self.slots) if n >= min(len(rows), self.slots)
-            )
-            capacity = slots * _ROWS_PER_SLOT
+            rows = order[bucket == index]
+            wanted = min(len(rows), self.slots)
+            slots = next(n for n in sorted({1, 8, self.slots}) if n >= wanted)
+            capacity = slots * rows_per_slot
             for start in range(0, len(rows), capacity):
                 part = rows[start : start + capacity]
-                results, *_ = engine.run(
+                results, steps, busy = engine.run(
                     self.params,
                     _queue(encoded, part, length, capacity),
                     self.exit,
                     config=self.config,
                     slots=slots,
                 )
-                answered = slice(len(part))
-                logits[part] = results.logits[answered]
-                layers[part] = results.layer[answered]
-                rules[part] = results.rule[answered]
-        return logits, layers, rules
+                answers.logits[part] = results.logits[: len(part)]
+                answers.layers[part] = results.layer[: len(part)]
+                answers.rules[part] = results.rule[: len(part)]
+                answers.slot_steps += slots * int(steps)
+                answers.busy_steps += int(busy)
+        return answers
 
 
 def _queue(
@@ -211,7 +249,7 @@ def _queue(
         tokens=_grown(batch.tokens, capacity),
         types=_grown(batch.types, capacity),
         lengths=_grown(encoded.lengths[rows].astype(np.int32), capacity),
-        count=jnp.int32(len(rows)),
+        count=np.int32(len(rows)),
     )
 
 

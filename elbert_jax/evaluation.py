@@ -1,5 +1,6 @@
 """One full-depth pass, then every exit criterion replayed over it."""
 
+import dataclasses
 import functools
 from collections.abc import Iterable
 from typing import Any
@@ -97,6 +98,24 @@ def curve(
         exits.to_dict(criterion) | at_exit(config, logits, labels, lengths, criterion)
         for criterion in criteria
     ]
+
+
+def delta_for(
+    config: AlbertConfig,
+    logits: Float[np.ndarray, "D M C"],
+    lengths: Int[np.ndarray, " M"],
+    criterion: Criterion,
+    flops_ratio: float,
+) -> float:
+    """Returns the delta, in hundredths, whose FLOPs ratio comes nearest."""
+    full = flops.full_text(config, lengths).sum()
+
+    def distance(delta: float) -> float:
+        moved = dataclasses.replace(criterion, delta=delta)  # pyright: ignore
+        layers = np.asarray(_replay(moved, logits).layer)
+        return abs(flops.text(config, lengths, layers).sum() / full - flops_ratio)
+
+    return min((round(0.01 * step, 2) for step in range(101)), key=distance)
 
 
 def report(

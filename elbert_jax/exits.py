@@ -210,7 +210,7 @@ class Patience:
         last, count = state
         finite = jnp.isfinite(logits).all(-1)
         label = jnp.where(finite, logits.argmax(-1), -1).astype(jnp.int32)
-        count = jnp.where((label == last) & finite, count + 1, jnp.int32(0))
+        count = jnp.where(label == last, count + 1, 0)
         return (label, count), _first_rule((count >= self.patience) & finite)
 
 

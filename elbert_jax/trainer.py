@@ -77,7 +77,7 @@ def make_train_step(
         (loss, layers), gradient = value_and_grad(state.params, batch, key)
         updates, opt_state = tx.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        norm = optax.global_norm(gradient["model"])
+        norm = optax.tree.norm(gradient["model"])
         step, bad = state.step + 1, state.not_finite_at
         bad = jnp.where((bad == 0) & ~jnp.isfinite(loss), step, bad)
         measured = {"loss": loss, "gradient_norm": norm} | layers
@@ -97,7 +97,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> None:
         is not finite.
     """
     workdir = pathlib.Path(workdir).absolute()
-    criterion = _criterion(config)
+    criterion = _check(config)
     _refuse_other_configuration(workdir, config)
     if (workdir / "model").exists():
         print(f"nothing to do: the finished model is in {workdir / 'model'}")
@@ -110,7 +110,14 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> None:
     run.export()
 
 
-def _criterion(config: ConfigDict) -> exits.Criterion:
+def _check(config: ConfigDict) -> exits.Criterion:
+    """Returns the criterion that is named; refuses values that no run can have."""
+    if config.weighting not in losses.WEIGHTINGS:
+        known = ", ".join(losses.WEIGHTINGS)
+        raise UserError(f"config.weighting is {config.weighting!r}; it may be {known}")
+    for name in ("batch_size", "eval_batch_size", "accumulate", "epochs", "log_every"):
+        if config[name] < 1:
+            raise UserError(f"config.{name} is {config[name]}; it must be at least 1")
     try:
         return exits.from_dict(config.exit.to_dict())
     except ValueError as error:

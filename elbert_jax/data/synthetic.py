@@ -3,13 +3,13 @@
 It needs no network and no file, so a fresh machine can train and compare exits at
 once. A grade counts the steps from the words to the label:
 
-1. `plain`: read one movement ("profit rose"; of costs and the like, "costs fell").
-2. `negation`: read it, then turn it round: a denied fall is good news, a denied rise
-   is bad news.
+1. `plain`: read one movement ("profit rose").
+2. `negation`: read it, then turn it round: it is denied ("does not expect profit to
+   rise"), or it is one of costs and the like, which are better lower.
 3. `contrast`: choose between two clauses, then read. The main clause counts, and the
    clause after "but".
-4. `distant`: find the movement of the company at the head, far away among those of
-   other companies, which say nothing about it; then read.
+4. `distant`: find the movement of the company at the head among those of other
+   companies, which say nothing about it, in a long sentence; then read.
 
 News without a movement is neutral. The label follows from the text alone.
 """
@@ -17,7 +17,6 @@ News without a movement is neutral. The label follows from the text alone.
 import functools
 import random
 import re
-from collections.abc import Iterator
 
 from elbert_jax.data.sources import Example
 
@@ -34,25 +33,25 @@ _RULES = {
         "{company} {past} {time}",
         "{company} said {past} {time}",
         "{company} reported {time} that {past}",
-        "{company} expects {future} {time}",
+        "{company} expects {metric} to {move} {time}",
     ],
     "plain=": [
         "{company} {past} {time}",
         "{company} said {past} {time}",
         "{company} {announced} {time}",
-        "{company} expects {future} {time}",
+        "{company} expects {metric} to {move} {time}",
     ],
     "negation": [
-        "{company} does not expect {future~} {time}",
-        "{company} no longer expects {future~} {time}",
-        "{company} expects {choice} {time}",
-        "{company} said {burden~} {time}",
+        "{company} does not expect {metric} to {move~} {time}",
+        "{company} no longer expects {metric} to {move~} {time}",
+        "{company} expects {metric} to {move} and not to {move~} {time}",
+        "{company} said {cost} {moved~}{by~} {time}",
     ],
     "negation=": [
-        "{company} expects {metric} neither to {rise} nor to {fall} {time}",
-        "{company} expects {metric} neither to {fall} nor to {rise} {time}",
+        "{company} expects {metric} neither to {move+} nor to {move-} {time}",
+        "{company} expects {metric} neither to {move-} nor to {move+} {time}",
         "{company} has not {announced} {time}",
-        "{company} said {burden} {time}",
+        "{company} said {cost} {moved}{by} {time}",
     ],
     "contrast": [
         "{although} {past!} {time}, {company} {past}",
@@ -75,43 +74,33 @@ _RULES = {
         "while at {nation} {company} {past}",
         "days after its rival {company} said {past}",
     ],
-    "past+": ["{metric} {rose}{by}"],
-    "past=": ["{metric} {held}"],
-    "past-": ["{metric} {fell}{by}"],
-    "future+": ["{metric} to {rise}"],
-    "future=": ["{metric} to {hold}"],
-    "future-": ["{metric} to {fall}"],
-    "choice+": ["{metric} to {rise} and not to {fall}"],
-    "choice-": ["{metric} to {fall} and not to {rise}"],
-    "burden+": ["{cost} {rose}{by}"],
-    "burden=": ["{cost} {held}"],
-    "burden-": ["{cost} {fell}{by}"],
+    "past": ["{metric} {moved}{by}"],
+    "by": ["", "", "", " {number} %", " by {number} %"],
+    "by=": ["", "", "", " at EUR {number} m"],
     "announced": [
         "named a new {officer}",
         "published its {paper}",
         "moved its archive to {city}",
     ],
-    "company": ["{name}{branch}"],
-    "by": ["", "", "", " {number} %", " by {number} %"],
-    "number": [str(number) for number in range(2, 100)],
     "time": ["in {month}", "on {day}", "in the {nth} quarter", "in early {month}"],
+    "number": [str(number) for number in range(2, 100)],
 }
 _WORDS = {
-    "although": "although, though, even though",
-    "name": "Nord, Vest, Alma, Bruk, Carl, Dala, Elm, Fjord, Gran, Hav, Isen, Jarl, "
-    "Kron, Lind, Mark, Orion, Polar, Rhein, Sund, Tor, Ulm, Varg, Ymir, Zeta",
-    "branch": "bank, oil, tech, stahl, media, pharma, food, mobil, kraft, ship, data, "
-    "invest, glas, bygg, tele, air",
     "metric": "profit, net profit, operating profit, sales, net sales, revenue, "
-    "turnover, income, orders, earnings, margins, exports, output, deliveries, "
+    "orders, turnover, income, earnings, margins, exports, output, deliveries, "
     "dividends, demand, bookings, cash flow",
     "cost": "costs, losses, debt, arrears, wages, bad loans, write-downs, overheads",
-    "rise": "rise, climb, grow, jump, increase, soar",
-    "rose": "rose, climbed, grew, jumped, increased, soared",
-    "fall": "fall, drop, decline, shrink, decrease, sink",
-    "fell": "fell, dropped, declined, shrank, decreased, sank",
-    "hold": "stagnate, stall, level off, stabilize, plateau, hold steady",
-    "held": "stagnated, stalled, levelled off, stabilized, plateaued, held steady",
+    "move+": "rise, climb, grow, jump, increase, soar",
+    "move=": "stagnate, stall, level off, stabilize, plateau, hold steady",
+    "move-": "fall, drop, decline, shrink, decrease, sink",
+    "moved+": "rose, climbed, grew, jumped, increased, soared",
+    "moved=": "stagnated, stalled, levelled off, stabilized, plateaued, held steady",
+    "moved-": "fell, dropped, declined, shrank, decreased, sank",
+    "although": "although, though, even though",
+    "company": "Nordbank, Vestoil, Almatech, Brukstahl, Carlmedia, Dalapharma, "
+    "Elmfood, Fjordship, Granpaper, Havdata, Isenglas, Jarlbygg, Kronkraft, Lindtele, "
+    "Markair, Orionpower, Polarmet, Rheinbau, Sundinvest, Torgas, Ulmchip, Vargsteel, "
+    "Ymirdrug, Zetalink, Astor, Borealis, Castrel, Delvia, Emtron, Faxela, Geltor",
     "officer": "chairman, finance chief, head of research, auditor, adviser",
     "paper": "annual report, agenda, calendar, prospectus, new logo",
     "city": "Oslo, Turku, Lund, Aarhus, Riga, Tartu, Bergen, Gdansk, Kiel, Vaasa",
@@ -129,13 +118,25 @@ def _expand(rule: str, sign: str, rng: random.Random) -> str:
     """Returns one text that the rule makes for a sign."""
 
     def fill(slot: re.Match[str]) -> str:
-        others = [other for other in LABELS if other != sign]
-        turned = {"": sign, "~": {"+": "-", "-": "+"}.get(sign, sign)}
-        turned |= {"!": rng.choice(others), "*": rng.choice(list(LABELS))}
-        return _expand(slot["rule"], turned[slot["mark"]], rng)
+        turned = {
+            "": [sign],
+            "~": [{"-": "+", "=": "=", "+": "-"}[sign]],
+            "!": [other for other in LABELS if other != sign],
+            "*": list(LABELS),
+        }
+        return _expand(slot["rule"], rng.choice(turned[slot["mark"]]), rng)
 
     text = rng.choice(_RULES.get(rule + sign) or _RULES[rule])
-    return re.sub(r"{(?P<rule>\w+)(?P<mark>[~!*]?)}", fill, text)
+    return re.sub(r"{(?P<rule>\w+[+-]?)(?P<mark>[~!*]?)}", fill, text)
+
+
+def _headline(grade: str, sign: str, rng: random.Random) -> str:
+    """Returns one text of a grade that names no metric and no company twice."""
+    once = _RULES["metric"] + _RULES["company"]
+    while True:
+        text = _expand(grade, sign, rng)
+        if all(text.count(name) < 2 for name in once):
+            return text[0].upper() + text[1:]
 
 
 @functools.cache
@@ -144,36 +145,30 @@ def _splits(seed: int) -> dict[str, list[Example]]:
     rng = random.Random(seed)
     cells = [(grade, sign) for grade in GRADES for sign in LABELS]
     seen: set[str] = set()
-
-    def draw(grade: str, sign: str) -> str:
-        while True:
-            text = _expand(grade, sign, rng)
-            # "sales rose, but sales fell" is no headline.
-            repeats = any(text.count(metric) > 1 for metric in _RULES["metric"])
-            if text not in seen and not repeats:
+    splits: dict[str, list[Example]] = {split: [] for split in SIZES}
+    for split, size in SIZES.items():
+        while len(splits[split]) < size:
+            grade, sign = cells[len(splits[split]) % len(cells)]
+            text, label = _headline(grade, sign, rng), LABELS[sign]
+            if text not in seen:
                 seen.add(text)
-                return text[0].upper() + text[1:]
-
-    def split(name: str) -> Iterator[Example]:
-        for index in range(SIZES[name]):
-            grade, sign = cells[index % len(cells)]
-            text, label = draw(grade, sign), LABELS[sign]
-            row = {"text": text, "label": label, "grade": grade}
-            yield Example(f"{name}-{index}", text, label=label, row=row)
-
-    return {name: list(split(name)) for name in SIZES}
+                name = f"{split}-{len(splits[split])}"
+                row = {"text": text, "label": label, "grade": grade}
+                splits[split].append(Example(name, text, label=label, row=row))
+    return splits
 
 
 def examples(split: str, seed: int = 0) -> list[Example]:
-    """Returns a split of the embedded set: every twelve in a row hold each grade and
-    label once, and `row["grade"]` says how many steps a text takes.
+    """Returns a split of the embedded set, whose `row["grade"]` is a word of `GRADES`.
+
+    Every twelve examples in a row hold each grade with each label once.
 
     Args:
       split: `train`, `validation` or `test`; no text of one stands in another.
       seed: another seed draws another set from the same grammar.
 
     Raises:
-      ValueError: on another split.
+      ValueError: there is no such split.
     """
     if split not in SIZES:
         raise ValueError(f"split is {split!r}; it may be {', '.join(SIZES)}")

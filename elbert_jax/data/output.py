@@ -1,0 +1,118 @@
+"""Files of rows in every format, written whole or not at all."""
+
+import contextlib
+import functools
+import io
+import itertools
+import os
+import pathlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, BinaryIO
+
+import orjson
+import pyarrow
+import pyarrow.parquet
+
+from elbert_jax.errors import UserError
+
+Row = dict[str, Any]
+Rows = Callable[[], Iterator[Row]]  # makes a new pass over them
+
+_ROW_GROUP = 16384  # rows of a Parquet file that are held and written together
+_INT64 = range(-(1 << 63), 1 << 63)
+
+
+def write(path: str, rows: Rows, columns: Sequence[str]) -> None:
+    """Writes rows, in constant memory, to a file of the format that its name tells.
+
+    A TSV cell has no tabs and no line ends: they become spaces. In Parquet, "id" is a
+    column of int64 where every id is one, else of strings.
+
+    Args:
+      path: ends with one of `SUFFIXES`.
+      rows: gives the rows, which have the same keys.
+      columns: the header's where there are no rows.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    temporary = f"{path}.tmp"
+    try:
+        with writing(path):
+            with open(temporary, "wb") as file:
+                columns = list(next(rows(), columns))
+                _WRITERS[pathlib.Path(path).suffix](file, rows, columns)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+    finally:
+        pathlib.Path(temporary).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing(path: str) -> Iterator[None]:
+    """Makes the system's errors a UserError, but for the reader's leaving a pipe."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error).partition("\n")[0]
+        raise UserError(f"{path} cannot be written: {reason}") from error
+
+
+def json_lines(rows: Iterator[Row] | Sequence[Row]) -> Iterator[bytes]:
+    """Yields a line a row; what is not a finite number becomes null."""
+    return (orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+
+
+def _write_json(file: BinaryIO, rows: Rows, columns: Sequence[str]) -> None:
+    del columns
+    file.writelines(json_lines(rows()))
+
+
+def _write_text(
+    tab: str,
+    cell: Callable[[str], str],
+    file: BinaryIO,
+    rows: Rows,
+    columns: Sequence[str],
+) -> None:
+    text = io.TextIOWrapper(file, "utf-8", newline="")
+    for values in itertools.chain([columns], (row.values() for row in rows())):
+        cells = ("" if value is None else cell(str(value)) for value in values)
+        text.write(tab.join(cells) + "\n")
+    text.detach()
+
+
+# The csv module leaves a lone carriage return unquoted, if lines end with "\n".
+def _csv_cell(value: str) -> str:
+    quoted = re.search(r'[",\r\n]', value)
+    return '"' + value.replace('"', '""') + '"' if quoted else value
+
+
+def _tsv_cell(value: str) -> str:
+    return re.sub(r"[\t\r\n]", " ", value)
+
+
+def _write_parquet(file: BinaryIO, rows: Rows, columns: Sequence[str]) -> None:
+    whole = all(type(row["id"]) is int and row["id"] in _INT64 for row in rows())
+    id = pyarrow.int64() if whole else pyarrow.string()
+    known = {"id": id, "score": pyarrow.float64(), "exit_layer": pyarrow.int32()}
+    schema = pyarrow.schema([(c, known.get(c, pyarrow.string())) for c in columns])
+    source = rows()
+    with pyarrow.parquet.ParquetWriter(file, schema) as writer:
+        while group := list(itertools.islice(source, _ROW_GROUP)):
+            if not whole:
+                group = [row | {"id": str(row["id"])} for row in group]
+            writer.write_batch(pyarrow.RecordBatch.from_pylist(group, schema))
+
+
+_WRITERS = {
+    ".jsonl": _write_json,
+    ".csv": functools.partial(_write_text, ",", _csv_cell),
+    ".tsv": functools.partial(_write_text, "\t", _tsv_cell),
+    ".parquet": _write_parquet,
+}
+SUFFIXES = tuple(_WRITERS)

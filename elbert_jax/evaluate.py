@@ -1,0 +1,73 @@
+"""Measures a model directory on labelled texts: scores, exits and time.
+
+Run:    python -m elbert_jax.evaluate --model=DIR --file=dev.tsv
+"""
+
+import pathlib
+
+import orjson
+from absl import flags
+
+from elbert_jax import errors, plots, scorecard
+from elbert_jax.classifier import Classifier
+from elbert_jax.data import corpus, sources, tasks
+from elbert_jax.errors import UserError
+
+_MODEL = flags.DEFINE_string("model", None, "Model directory, or hub id.")
+_FILE = flags.DEFINE_string("file", None, "Labelled .tsv .csv .jsonl or .parquet.")
+_TASK = flags.DEFINE_string("task", None, "A named task instead of a file.")
+_SPLIT = flags.DEFINE_string("split", "validation", "The task's split.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps prepared sets.")
+_TEXT = flags.DEFINE_string("text_column", None, "Column of the text.")
+_PAIR = flags.DEFINE_string("text_pair_column", None, "Column of the second text.")
+_LABEL = flags.DEFINE_string("label_column", None, "Column of the label.")
+_COLUMNS = flags.DEFINE_list("columns", None, "Names for a table without a header.")
+_DELTA = flags.DEFINE_float("delta", None, "Stage 1's threshold, in place of its own.")
+_BY = flags.DEFINE_string("by", None, "Column that groups the texts.")
+_SLOTS = flags.DEFINE_integer("slots", 64, "Texts in a batch.", lower_bound=1)
+_REPEATS = flags.DEFINE_integer("repeats", 3, "Runs that are timed.", lower_bound=1)
+_PLOT = flags.DEFINE_string("plot", None, "Picture of the exit curve to write.")
+_JSON = flags.DEFINE_string("json", None, "File for every number.")
+
+
+def main(argv):
+    del argv
+    if not _MODEL.value or bool(_FILE.value) == bool(_TASK.value):
+        raise UserError("give --model=DIR, and --file=FILE or --task=NAME")
+    classifier = Classifier.from_pretrained(_MODEL.value, slots=_SLOTS.value)
+    if _DELTA.value is not None:
+        classifier.set_delta(_DELTA.value)
+    examples = _examples()
+    card = scorecard.measure(classifier, examples, _REPEATS.value, by=_BY.value)
+    print(f"{_MODEL.value} on {_FILE.value or f'{_TASK.value}, {_SPLIT.value}'}")
+    print(scorecard.render(card))
+    if _PLOT.value:
+        plots.exit_curve(
+            pathlib.Path(_PLOT.value),
+            card["curve"],
+            card["layer_accuracy"],
+            metric="accuracy",
+            title=f"{card['texts']:,} texts, {len(card['layer_accuracy'])} layers",
+        )
+        print(f"the curve is drawn in {_PLOT.value}")
+    if _JSON.value:
+        pathlib.Path(_JSON.value).write_bytes(
+            orjson.dumps(card, option=orjson.OPT_INDENT_2)
+        )
+
+
+def _examples():
+    if _TASK.value:
+        task = tasks.find(_TASK.value)
+        return sources.read_task(task, _SPLIT.value, _DATA_DIR.value)
+    return corpus.read_file(
+        _FILE.value,
+        text=_TEXT.value,
+        text_pair=_PAIR.value,
+        label=_LABEL.value,
+        columns=_COLUMNS.value,
+    )
+
+
+if __name__ == "__main__":
+    errors.run(main)

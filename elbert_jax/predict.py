@@ -1,0 +1,60 @@
+"""Labels the texts of a file.
+
+    python -m elbert_jax.predict --model=runs/sst2/model --input=new.csv --output=-
+
+"-" is standard input or output. A job that was stopped goes on when started again.
+"""
+
+import dataclasses
+import os
+import signal
+
+from absl import flags
+
+from elbert_jax import errors, prediction
+from elbert_jax.classifier import Classifier
+from elbert_jax.data import rows
+from elbert_jax.errors import UserError
+
+_MODEL = flags.DEFINE_string("model", None, "A model's directory, or its hub id.")
+_INPUT = flags.DEFINE_string("input", None, "JSONL, CSV, TSV, Parquet, lines; or -.")
+_OUTPUT = flags.DEFINE_string("output", None, "A new file of any of these; or -.")
+_FORMAT = flags.DEFINE_enum("input_format", None, rows.FORMATS, "If no name tells it.")
+_TEXT = flags.DEFINE_string("text_column", None, "By default a usual name.")
+_PAIR = flags.DEFINE_string("text_pair_column", None, "The second text of a pair.")
+_ID = flags.DEFINE_string("id_column", None, "By default id, or the row's number.")
+_COLUMNS = flags.DEFINE_list("columns", None, "Of CSV or TSV without a header line.")
+_WITH_TEXT = flags.DEFINE_bool("with_text", False, "Repeat the texts in the answers.")
+_DELTA = flags.DEFINE_float("delta", None, "Stage 1's threshold; 0: off.", 0)
+_SLOTS = flags.DEFINE_integer("slots", 64, "Texts in the layer at once.", 1)
+_LENGTH = flags.DEFINE_integer("max_length", None, "Tokens of a text that count.", 4)
+_DTYPE = flags.DEFINE_enum("dtype", "float32", ("float32", "bfloat16"), "To compute.")
+_LOCAL = flags.DEFINE_bool("local_files_only", False, "Never ask the hub.")
+
+
+def main(argv):
+    del argv
+    if not (_MODEL.value and _INPUT.value and _OUTPUT.value):
+        raise UserError("--model, --input and --output are all needed")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops as Ctrl-C does
+    input, output = map(os.path.expanduser, (_INPUT.value, _OUTPUT.value))
+    prediction.check(input, output)
+    classifier = Classifier.from_pretrained(
+        _MODEL.value,
+        slots=_SLOTS.value,
+        max_length=_LENGTH.value,
+        dtype=_DTYPE.value,
+        local_files_only=_LOCAL.value,
+    )
+    if _DELTA.value is not None:
+        if not hasattr(classifier.exit, "delta"):
+            kind = type(classifier.exit).__name__
+            raise UserError(f"--delta: the model's exit, {kind}, has no delta")
+        classifier.exit = dataclasses.replace(classifier.exit, delta=_DELTA.value)
+    columns = {"text": _TEXT.value, "text_pair": _PAIR.value, "id": _ID.value}
+    reading = {"format": _FORMAT.value, "columns": _COLUMNS.value, **columns}
+    prediction.predict(classifier, input, output, with_text=_WITH_TEXT.value, **reading)
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,35 @@
+"""Plain-text tables and bars for a terminal."""
+
+from collections.abc import Sequence
+from typing import Any
+
+_BAR = 40  # characters of the longest bar
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Returns aligned columns, numbers on the right."""
+    numeric = [isinstance(value, int | float) for value in rows[0]]
+    cells = [list(header), *([_cell(value) for value in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(line, widths, numeric)
+        ).rstrip()
+        for line in cells
+    )
+
+
+def histogram(counts: Sequence[int]) -> str:
+    """Returns a line for each number from 1 on, with its count and a bar."""
+    longest = max(counts)
+    return "\n".join(
+        f"{number:>4} {count:>7}  {'#' * round(_BAR * count / longest)}".rstrip()
+        for number, count in enumerate(counts, start=1)
+    )
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.0f}" if value >= 1000 else f"{value:.4g}"
+    return str(value)

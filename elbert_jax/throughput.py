@@ -1,0 +1,124 @@
+"""Wall-clock of slot refill beside what it replaces, on the same texts in one run."""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from elbert_jax import albert
+from elbert_jax.albert import AlbertConfig, Params
+from elbert_jax.classifier import Answers, Classifier
+from elbert_jax.data import batching
+from elbert_jax.data.batching import Batch, Encoded
+
+System = Callable[[Classifier, Encoded], Answers]
+
+
+@dataclasses.dataclass(frozen=True)
+class Timed:
+    """What a system answered, and how long each run took."""
+
+    answers: Answers
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return float(np.median(self.seconds))
+
+    @property
+    def texts_per_second(self) -> float:
+        return len(self.answers.layers) / self.median
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _last_layer(params: Params, batch: Batch, *, config: AlbertConfig) -> Array:
+    model = albert.bind(config, params)
+
+    def step(x: Array, _: None) -> tuple[Array, None]:
+        return model.layer(x, batch.mask), None
+
+    x = model.embed(batch.tokens, batch.types)
+    x, _ = jax.lax.scan(step, x, length=config.num_hidden_layers)
+    return model.classify(x)
+
+
+def full_depth(classifier: Classifier, encoded: Encoded) -> Answers:
+    """Answers at the last layer, in length-sorted batches as large as the slots."""
+    config = classifier.config
+    depth, answers = config.num_hidden_layers, Answers.empty(config, len(encoded))
+    buckets = batching.bucket_lengths(classifier.max_length)
+    for batch in batching.eval_batches(encoded, classifier.slots, buckets):
+        real = batch.weight > 0
+        logits = _last_layer(classifier.params, batch, config=config)
+        answers.logits[batch.index[real]] = np.asarray(logits)[real]
+        answers.slot_steps += depth * len(real)
+    answers.layers[:] = depth
+    answers.busy_steps = depth * len(encoded)
+    return answers
+
+
+def static_batches(classifier: Classifier, encoded: Encoded) -> Answers:
+    """Answers length-sorted batches with early exit; each waits for its slowest text.
+
+    It is the engine on queues no longer than its slots, so that nothing refills.
+    """
+    order = np.argsort(encoded.lengths, kind="stable")
+    return classifier.run(encoded, order=order, rows_per_slot=1)
+
+
+def refill(classifier: Classifier, encoded: Encoded) -> Answers:
+    """Answers by slot refill."""
+    return classifier.run(encoded)
+
+
+SYSTEMS: Mapping[str, System] = {
+    "full depth, length-sorted batches": full_depth,
+    "early exit, static batches": static_batches,
+    "early exit, slot refill": refill,
+}
+
+
+def measure(
+    systems: Mapping[str, System],
+    classifier: Classifier,
+    encoded: Encoded,
+    repeats: int,
+) -> dict[str, Timed]:
+    """Times systems in turn, A B A B ..., after a warm-up of each."""
+    answers = {name: system(classifier, encoded) for name, system in systems.items()}
+    seconds = {name: [] for name in systems}
+    for _ in range(repeats):
+        for name, system in systems.items():
+            start = time.perf_counter()
+            system(classifier, encoded)
+            seconds[name].append(time.perf_counter() - start)
+    return {name: Timed(answers[name], tuple(seconds[name])) for name in systems}
+
+
+def compare(timed: Mapping[str, Timed], labels: np.ndarray) -> list[dict[str, Any]]:
+    """Returns a row a system, against the first, which answers at full depth."""
+    first = next(iter(timed.values()))
+    rows = []
+    for name, each in timed.items():
+        answers, depth = each.answers, first.answers.layers.mean()
+        ideal = depth / answers.layers.mean()
+        ratio = first.median / each.median
+        rows.append(
+            {
+                "system": name,
+                "texts/s": each.texts_per_second,
+                "fastest": len(labels) / min(each.seconds),
+                "slowest": len(labels) / max(each.seconds),
+                "accuracy": float((answers.logits.argmax(-1) == labels).mean()),
+                "mean exit layer": float(answers.layers.mean()),
+                "slots in use": answers.busy_steps / answers.slot_steps,
+                "over full depth": ratio,
+                "of D / mean exit": ratio / ideal,
+            }
+        )
+    return rows

@@ -1,0 +1,236 @@
+"""Training: it learns, it can be killed, and it leaves a whole model directory."""
+
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import optax
+import orjson
+import pytest
+
+from configs import default
+from elbert_jax import Classifier, albert, losses, trainer
+from elbert_jax.albert import AlbertConfig
+from elbert_jax.data.batching import Batch
+from elbert_jax.errors import UserError
+
+# Third parties: tensorboardX and orbax warn of their own doings.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+ROOT = pathlib.Path(__file__).parents[1]
+WORDS = {"good": ["gain", "rise", "win"], "bad": ["loss", "fall", "drop"]}
+
+
+def write_texts(path: pathlib.Path, count: int, seed: int) -> pathlib.Path:
+    """Writes texts whose label one word of them decides."""
+    draw = np.random.default_rng(seed)
+    lines = ["sentence\tlabel"]
+    for _ in range(count):
+        label = str(draw.choice(list(WORDS)))
+        filler = " ".join(draw.choice(["the", "bank", "shares", "of"], 3))
+        lines.append(f"{filler} {draw.choice(WORDS[label])}\t{label}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def tiny_config(folder: pathlib.Path):
+    config = default.get_config()
+    config.data.train_file = str(write_texts(folder / "train.tsv", 96, 0))
+    config.data.validation_file = str(write_texts(folder / "dev.tsv", 24, 1))
+    config.data.vocab_size = 60
+    config.data.max_seq_length = 16
+    config.model.num_hidden_layers = 3
+    config.model.hidden_size = 16
+    config.model.embedding_size = 8
+    config.model.intermediate_size = 32
+    config.model.num_attention_heads = 2
+    config.model.max_position_embeddings = 16
+    config.model.initializer_range = 0.1
+    config.exit.window = 2
+    config.batch_size = 16
+    config.epochs = 6  # of 6 batches
+    config.learning_rate = 5e-3
+    config.log_every = 1
+    config.checkpoint_every = 4
+    return config
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    config = tiny_config(folder)
+    trainer.train(config, folder / "work")
+    return config, folder / "work"
+
+
+def rows_of(workdir: pathlib.Path) -> list[dict]:
+    lines = (workdir / "metrics.jsonl").read_bytes().splitlines()
+    return [orjson.loads(line) for line in lines]
+
+
+def test_a_run_learns_and_logs_every_layer(finished):
+    config, workdir = finished
+    rows = rows_of(workdir)
+    steps = [row for row in rows if "loss" in row]
+    assert [row["step"] for row in steps] == list(range(1, 37))
+    assert steps[-1]["loss"] < 0.5 * steps[0]["loss"]
+    for name in ("layer_loss", "layer_accuracy", "layer_weight"):
+        assert len(steps[0][name]) == 3
+    np.testing.assert_allclose(np.sum([r["layer_weight"] for r in steps], 1), 3, 1e-5)
+    assert steps[0]["layer_weight"] != steps[-1]["layer_weight"]
+    ends = [row for row in rows if "epoch" in row]
+    assert [row["step"] for row in ends] == list(range(6, 37, 6))
+    assert ends[-1]["validation_accuracy"] > 0.9
+    assert len(ends[-1]["validation_layer_accuracy"]) == 3
+    assert list((workdir / "tensorboard").iterdir())
+
+
+def test_the_model_directory_answers_as_measured(finished):
+    config, workdir = finished
+    classify = Classifier.from_pretrained(workdir / "model")
+    assert classify.labels == ("bad", "good")
+    assert classify("the bank shares win")["label"] == "good"
+    point = orjson.loads((workdir / "model" / "operating_point.json").read_bytes())
+    lines = pathlib.Path(config.data.validation_file).read_text().splitlines()[1:]
+    texts, labels = zip(*(line.split("\t") for line in lines))
+    results = classify(list(texts))
+    right = np.mean([r["label"] == label for r, label in zip(results, labels)])
+    assert right == pytest.approx(point["measured"]["accuracy"])
+    layers = np.mean([result["exit_layer"] for result in results])
+    assert layers == pytest.approx(point["measured"]["mean_exit_layer"])
+    card = (workdir / "model" / "README.md").read_text()
+    assert "from scratch" in card and f"{right:.4f}" in card
+
+
+def test_a_finished_run_does_nothing_and_another_configuration_is_refused(
+    finished, capsys
+):
+    config, workdir = finished
+    before = (workdir / "metrics.jsonl").read_bytes()
+    trainer.train(config, workdir)
+    assert "nothing to do" in capsys.readouterr().out
+    assert (workdir / "metrics.jsonl").read_bytes() == before
+    other = config.copy_and_resolve_references()
+    other.learning_rate = 1.0
+    with pytest.raises(UserError, match=r"config\.learning_rate differs"):
+        trainer.train(other, workdir)
+
+
+def test_killed_at_any_moment_it_gives_the_same_losses(tmp_path, finished):
+    config, _ = finished
+    source = tmp_path / "config.py"
+    overrides = orjson.dumps(config.to_dict()).decode()
+    source.write_text(
+        "import json\nfrom configs import default\n"
+        "def get_config():\n"
+        "    config = default.get_config()\n"
+        f"    config.update(json.loads({overrides!r}))\n"
+        "    return config\n"
+    )
+
+    def start(workdir: pathlib.Path) -> subprocess.Popen:
+        command = [sys.executable, "-m", "elbert_jax.train"]
+        flags = [f"--config={source}", f"--workdir={workdir}"]
+        return subprocess.Popen([*command, *flags], cwd=ROOT, stderr=subprocess.PIPE)
+
+    whole = start(tmp_path / "whole")
+    _, complaint = whole.communicate()
+    assert whole.returncode == 0, complaint.decode()
+
+    workdir = tmp_path / "killed"
+    for rows in (7, 19):  # not where a checkpoint lies
+        process = start(workdir)
+        log = workdir / "metrics.jsonl"
+        while process.poll() is None:
+            if log.exists() and log.read_bytes().count(b"\n") >= rows:
+                process.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.002)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
+    last = start(workdir)
+    _, complaint = last.communicate()
+    assert last.returncode == 0, complaint.decode()
+    assert rows_of(workdir) == rows_of(tmp_path / "whole")
+    weights = "model/model.safetensors"
+    assert (workdir / weights).read_bytes() == (
+        tmp_path / "whole" / weights
+    ).read_bytes()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_says_the_step(tmp_path):
+    config = tiny_config(tmp_path)
+    config.learning_rate = 1e30
+    config.log_every = 5
+    config.clip_norm = 1e30
+    with pytest.raises(UserError, match=r"not finite at step [23]\b"):
+        trainer.train(config, tmp_path / "work")
+    assert not (tmp_path / "work" / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.exit.update(delta=-1.0), "config.exit: .*delta"),
+        (lambda c: c.model.update(num_attention_heads=3), "config.model: hidden_size"),
+        (lambda c: c.data.update(train_file=""), "go together"),
+        (lambda c: c.data.update(train_file="no.tsv"), "no.tsv"),
+        (lambda c: c.data.update(label_column="grade"), "no column 'grade'"),
+        (lambda c: c.data.update(labels=("up", "down")), "the classes are up, down"),
+        (lambda c: c.update(init="no/such/model"), "no/such/model"),
+        (lambda c: c.update(weighting="heavy"), "config.weighting"),
+    ],
+)
+def test_a_mistake_in_the_configuration_is_named(
+    tmp_path, monkeypatch, change, message
+):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    config = tiny_config(tmp_path)
+    with config.unlocked():
+        change(config)
+    with pytest.raises(UserError, match=message):
+        trainer.train(config, tmp_path / "work")
+    assert not (tmp_path / "work" / "config.json").exists()
+
+
+def test_accumulated_batches_are_one_large_batch():
+    config = AlbertConfig(
+        vocab_size=20,
+        embedding_size=4,
+        hidden_size=8,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=8,
+        max_position_embeddings=8,
+        classifier_dropout_prob=0.0,
+    )
+    draw = np.random.default_rng(0)
+    rows = 8
+    whole = Batch(
+        tokens=draw.integers(0, 20, (rows, 4), np.int32),
+        types=np.zeros((rows, 4), np.int32),
+        mask=np.ones((rows, 4), bool),
+        labels=draw.integers(0, 2, rows, np.int32),
+        weight=np.ones(rows, np.float32),
+        index=np.arange(rows, dtype=np.int32),
+    )
+    halves = [
+        Batch(*(leaf[part] for leaf in whole)) for part in np.split(np.arange(8), 2)
+    ]
+    moved = []
+    for batches in ([whole], halves):
+        tx = optax.MultiSteps(optax.sgd(0.1), len(batches)).gradient_transformation()
+        params = {
+            "model": albert.init(config, jax.random.key(0)),
+            "t": losses.initial_t(2),
+        }
+        state = trainer.TrainState(*np.zeros(2, np.int32), params, tx.init(params))
+        step = trainer.make_train_step(config, tx, "elbert")
+        for batch in batches:
+            state, _ = step(state, batch, jax.random.key(0))
+        moved.append(state.params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), *moved)
