@@ -24,7 +24,7 @@ quickstart: .venv/installed
 	$(BIN)/python -m elbert_jax.evaluate --model=$(RUN)/model --task=synthetic \
 	  --split=test --by=grade --plot=$(RUN)/exit_curve.png
 	$(BIN)/python -m elbert_jax.predict --model=$(RUN)/model \
-	  --input=configs/quickstart.txt --output=-
+	  --input=configs/quickstart.txt --output=- --with_text
 
 test: lint types
 	$(BIN)/python -m pytest -n $(WORKERS) --dist=loadfile

@@ -91,7 +91,7 @@ class AnswerFile(contextlib.AbstractContextManager):
         if os.path.lexists(path):
             raise UserError(f"{path} is there already: remove it, or name another")
         folder = os.path.dirname(path) or "."
-        if not os.access(folder, os.W_OK):
+        if not (os.path.isdir(folder) and os.access(folder, os.W_OK)):
             raise UserError(f"--output={path}: there is no folder {folder} to write to")
 
     @property

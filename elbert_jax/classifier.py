@@ -167,13 +167,15 @@ class Classifier:
 
     def _answer(self, texts: Sequence[Text]) -> list[Result]:
         answers = self.run(self._encode(texts))
-        if bad := int((~np.isfinite(answers.logits).all(-1)).sum()):
+        finite = np.isfinite(answers.logits).all(-1)
+        if bad := int((~finite).sum()):
             warnings.warn(
                 f"the logits of {bad} of {len(texts)} texts are not finite: their "
                 "labels mean nothing, so check the model's weights",
                 stacklevel=3,
             )
         p = scipy.special.softmax(answers.logits, axis=-1)
+        p[~finite] = np.nan
         names = exits.rule_names(self.exit)
         return [
             {

@@ -1,6 +1,7 @@
 """A mistake of the user's, and how a command reports it."""
 
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
@@ -21,13 +22,14 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         # A configuration file, or a value for one of its keys, may raise anything.
         except Exception as error:
             _stop(f"{error} (--help lists the flags)")
+        if flags.FLAGS["verbosity"].using_default_value:
+            flags.FLAGS.verbosity = logging.WARNING  # libraries narrate at INFO
         if len(rest) > 1:
             _stop(f"unexpected argument {rest[1]!r}: flags are written --name=value")
         return rest
 
     def guarded(argv: Sequence[str]) -> None:
-        if flags.FLAGS["verbosity"].using_default_value:
-            logging.set_verbosity(logging.WARNING)  # absl's INFO is for developers
+        warnings.showwarning = _warn
         try:
             main(argv)
         except UserError as error:
@@ -40,6 +42,10 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
             sys.exit(141)
 
     app.run(guarded, flags_parser=parse)
+
+
+def _warn(message: Warning | str, *_: object) -> None:
+    print("warning:", " ".join(str(message).split()), file=sys.stderr)
 
 
 def _stop(message: str) -> None:

@@ -91,7 +91,7 @@ class Journal:
     def __iter__(self) -> Iterator[Row]:
         """Yields the rows; two passes at once do no harm."""
         with open(self.path, "rb") as file:
-            next(file)
+            next(file, None)  # the header
             for line in file:
                 yield orjson.loads(line)
 

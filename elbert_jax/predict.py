@@ -5,7 +5,6 @@
 "-" is standard input or output. A job that was stopped goes on when started again.
 """
 
-import dataclasses
 import os
 import signal
 
@@ -25,7 +24,7 @@ _PAIR = flags.DEFINE_string("text_pair_column", None, "The second text of a pair
 _ID = flags.DEFINE_string("id_column", None, "By default id, or the row's number.")
 _COLUMNS = flags.DEFINE_list("columns", None, "Of CSV or TSV without a header line.")
 _WITH_TEXT = flags.DEFINE_bool("with_text", False, "Repeat the texts in the answers.")
-_DELTA = flags.DEFINE_float("delta", None, "Stage 1's threshold; 0: off.", 0)
+_DELTA = flags.DEFINE_float("delta", None, "Stage 1's threshold; 0: off.")
 _SLOTS = flags.DEFINE_integer("slots", 64, "Texts in the layer at once.", 1)
 _LENGTH = flags.DEFINE_integer("max_length", None, "Tokens of a text that count.", 4)
 _DTYPE = flags.DEFINE_enum("dtype", "float32", ("float32", "bfloat16"), "To compute.")
@@ -47,10 +46,7 @@ def main(argv):
         local_files_only=_LOCAL.value,
     )
     if _DELTA.value is not None:
-        if not hasattr(classifier.exit, "delta"):
-            kind = type(classifier.exit).__name__
-            raise UserError(f"--delta: the model's exit, {kind}, has no delta")
-        classifier.exit = dataclasses.replace(classifier.exit, delta=_DELTA.value)
+        classifier.set_delta(_DELTA.value)
     columns = {"text": _TEXT.value, "text_pair": _PAIR.value, "id": _ID.value}
     reading = {"format": _FORMAT.value, "columns": _COLUMNS.value, **columns}
     prediction.predict(classifier, input, output, with_text=_WITH_TEXT.value, **reading)

@@ -24,8 +24,9 @@ from elbert_jax import exits
 from elbert_jax.answers import AnswerFile, StandardOutput
 from elbert_jax.classifier import Classifier
 from elbert_jax.data import rows, sources
+from elbert_jax.data.example import Example
 from elbert_jax.data.output import Row
-from elbert_jax.data.sources import BadRow, Example
+from elbert_jax.data.rows import BadRow
 from elbert_jax.errors import UserError
 
 # Rows answered and kept together. Many keep the slots full; few show progress soon, and
@@ -73,13 +74,14 @@ def predict(
         target = AnswerFile(output, job | {"with_text": with_text}, _chunk_size)
         advice = ": the same command goes on from there"
         if not os.path.isfile(input):
-            advice = f", in {target.journal.path}: {input} cannot be read again"
+            advice = f", in {target.journal.path}: the input cannot be read again"
     with target:
         try:
             with tqdm.tqdm(
                 total=_row_count(input, **reading),
                 initial=target.done,
                 unit="row",
+                delay=0.5,  # seconds, in which most mistakes are found
                 disable=output == "-" and sys.stdout.isatty(),  # it would cut answers
             ) as bar:
                 for chunk in _answer(classifier, items, target.done, with_text):
@@ -89,11 +91,12 @@ def predict(
                 raise damage[0]
             counts = target.finish()
         except KeyboardInterrupt:
+            advice = advice if target.done else ""
             print(f"{target.done} rows are done{advice}", file=sys.stderr)
             raise
     if output != "-":
         answered = counts.total() - counts["bad"]
-        print(f"{answered} rows are answered in {output}")
+        print(f"{answered} of {counts.total()} rows are answered in {output}")
     _complain(counts, damage, target.bad_rows)
 
 
@@ -174,7 +177,7 @@ def _digest(classifier: Classifier) -> str:
     ]
     digest = hashlib.blake2b(orjson.dumps(settings), digest_size=16)
     for leaf in jax.tree.leaves(classifier.params):
-        digest.update(np.ascontiguousarray(leaf))
+        digest.update(np.asarray(leaf).tobytes())
     return digest.hexdigest()
 
 
@@ -195,7 +198,9 @@ def _row_count(
     with contextlib.suppress(OSError, pyarrow.ArrowException):  # the reader will tell
         if format == "parquet":
             return pyarrow.parquet.read_metadata(path).num_rows
+        lines, block = 0, b"\n"
         with open(path, "rb") as file:
-            blocks = iter(lambda: file.read(1 << 20), b"")
-            lines = sum(block.count(b"\n") for block in blocks)
+            while more := file.read(1 << 20):
+                lines, block = lines + more.count(b"\n"), more
+        lines += not block.endswith(b"\n")
         return lines - (format in ("csv", "tsv") and not columns)

@@ -8,7 +8,7 @@ import numpy as np
 from elbert_jax import evaluation, exits, tables, throughput
 from elbert_jax.classifier import Classifier
 from elbert_jax.data import batching, corpus
-from elbert_jax.data.sources import Example
+from elbert_jax.data.example import Example
 from elbert_jax.errors import UserError
 
 

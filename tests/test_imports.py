@@ -12,9 +12,10 @@ ROOT = pathlib.Path(__file__).parents[1] / "elbert_jax"
 ROWS = """
 errors
 albert exits losses metrics flops
-checkpoint hub hf operating_point data.tasks data.rows data.sources data.synthetic
+checkpoint hub hf operating_point
+data.example data.synthetic data.tasks data.rows data.sources
 data.preprocessing data.tokenization data.vocabulary data.batching data.corpus
-model_card metric_writer
+data.output journal answers tables model_card metric_writer
 optimizer evaluation trainer engine token_exit classifier throughput scorecard
 prediction calibration scheduler inspection plots
 """.split()

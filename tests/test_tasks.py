@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from elbert_jax.data import tasks
-from elbert_jax.data.sources import Example
+from elbert_jax.data.example import Example
 from elbert_jax.errors import UserError
 
 

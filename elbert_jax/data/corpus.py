@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 
 from elbert_jax.data import sources, tasks
 from elbert_jax.data.batching import Encoded
-from elbert_jax.data.sources import BadRow, Example
+from elbert_jax.data.example import Example
+from elbert_jax.data.rows import BadRow
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.data.vocabulary import train_tokenizer
 from elbert_jax.errors import UserError

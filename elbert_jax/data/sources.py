@@ -1,6 +1,5 @@
 """Files and prepared data sets, row by row, as `Example`s."""
 
-import dataclasses
 import itertools
 import pathlib
 import re
@@ -9,12 +8,11 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from elbert_jax.data import rows
+from elbert_jax.data import rows, synthetic
+from elbert_jax.data.example import Example
 from elbert_jax.data.rows import BadRow
 from elbert_jax.data.tasks import Task
 from elbert_jax.errors import UserError
-
-__all__ = ["BadRow", "Example", "read_file", "read_task"]
 
 # Text columns looked for, in this order, with the second text that goes with each.
 _TEXT_COLUMNS = (
@@ -31,17 +29,6 @@ _TEXT_COLUMNS = (
 _ID_COLUMNS = ("id", "idx", "index")
 _PEEK = 100  # JSON objects need not be alike: rows searched for the columns
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
-
-
-@dataclasses.dataclass(frozen=True)
-class Example:
-    """One row: its text or two, its label as found, and all its columns."""
-
-    id: str | int
-    text: str
-    text_pair: str | None = None
-    label: str | int | None = None
-    row: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class _Columns(NamedTuple):
@@ -158,8 +145,6 @@ def read_task(task: Task, split: str, data_dir: str | None = None) -> Sequence[E
       UserError: the set is not prepared and cannot be downloaded.
     """
     if task.name == "synthetic":
-        from elbert_jax.data import synthetic
-
         return synthetic.examples(split)
     # These take a second to import, and only this function wants them.
     import tensorflow_datasets as tfds

@@ -2,7 +2,7 @@
 
 import io
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import sentencepiece
 from tokenizers import normalizers
@@ -42,7 +42,7 @@ def train_tokenizer(
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=(_CLEAN.normalize_str(text) for text in texts),
+            sentence_iterator=_sentences(texts),
             model_writer=model,
             model_type="unigram",
             vocab_size=vocab_size,
@@ -64,3 +64,12 @@ def train_tokenizer(
         raise UserError(f"cannot find {vocab_size} pieces: {reason}") from error
     (directory / "spiece.model").write_bytes(model.getvalue())
     return Tokenizer.load(directory)
+
+
+def _sentences(texts: Iterable[str]) -> Iterator[str]:
+    for text in texts:
+        clean = _CLEAN.normalize_str(text)
+        yield clean
+        # A piece is proposed only where two different words hold it, so that a small
+        # corpus would lose its most frequent words: give each word a second form.
+        yield clean.replace(" ", ", ")

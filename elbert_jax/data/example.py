@@ -1,0 +1,16 @@
+"""One labelled or unlabelled text."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """One row: its text or two, its label as found, and all its columns."""
+
+    id: str | int
+    text: str
+    text_pair: str | None = None
+    label: str | int | None = None
+    row: Mapping[str, Any] = dataclasses.field(default_factory=dict)

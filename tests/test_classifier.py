@@ -1,0 +1,150 @@
+"""The classifier: any number of texts, in any form, each as if it were alone."""
+
+import jax
+import numpy as np
+import pytest
+
+from elbert_jax import (
+    Classifier,
+    ConfidenceWindow,
+    Patience,
+    UserError,
+    albert,
+    engine,
+)
+from elbert_jax.albert import AlbertConfig
+from elbert_jax.data.batching import Encoded
+from elbert_jax.data.vocabulary import train_tokenizer
+
+TEXTS = [
+    "profit rose",
+    "",
+    "although sales fell in the first quarter, operating profit rose",
+    ("the bank said profit rose", "sales fell"),
+    "zeta 123",
+    "profit " * 60,  # too long for the model
+]
+
+
+@pytest.fixture(scope="module")
+def classify(tmp_path_factory):
+    words = [text for text in TEXTS if isinstance(text, str)]
+    tokenizer = train_tokenizer(words, 60, tmp_path_factory.mktemp("tokenizer"))
+    config = AlbertConfig(
+        vocab_size=len(tokenizer),
+        embedding_size=8,
+        hidden_size=16,
+        num_hidden_layers=5,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=40,
+        num_labels=3,
+        initializer_range=0.4,
+    )
+    params = albert.init(config, jax.random.key(3))
+    params["classifier"]["kernel"] *= 3
+    labels = ("negative", "neutral", "positive")
+    exit = ConfidenceWindow(0.02, 3)
+    classify = Classifier(config, params, labels, tokenizer, exit, slots=3)
+    with pytest.warns(UserWarning, match="cut to 40 tokens"):
+        classify(TEXTS[-1])
+    return classify
+
+
+def same(one, other):
+    for a, b in zip(one, other, strict=True):
+        assert {k: a[k] for k in ("label", "exit_layer", "rule")} == {
+            k: b[k] for k in ("label", "exit_layer", "rule")
+        }
+        assert a["score"] == pytest.approx(b["score"], abs=1e-5)
+
+
+def test_each_text_is_answered_as_if_alone(classify):
+    alone = [classify(text) for text in TEXTS]
+    same(classify(TEXTS), alone)
+    same(classify(TEXTS[::-1]), alone[::-1])
+    same(classify(TEXTS * 3), alone * 3)
+    same(list(classify.stream(iter(TEXTS))), alone)
+    assert len({answer["exit_layer"] for answer in alone}) > 1
+
+
+def test_an_answer_is_that_of_the_reference(classify):
+    encoded = Encoded.build(classify.tokenizer, TEXTS[:3:2])
+    for row, text in enumerate(TEXTS[:3:2]):
+        tokens = encoded.tokens[encoded.offsets[row] : encoded.offsets[row + 1]][None]
+        queue = engine.Queue(
+            tokens, np.zeros_like(tokens), np.int32([tokens.shape[1]]), np.int32(1)
+        )
+        want = engine.run_one_by_one(
+            classify.params, queue, classify.exit, config=classify.config
+        )
+        got = classify(text)
+        assert got["exit_layer"] == want.layer[0]
+        assert got["label"] == classify.labels[int(want.logits[0].argmax())]
+
+
+def test_forms_of_input(classify):
+    assert classify([]) == [] and list(classify.stream([])) == []
+    assert set(classify("x")) == {"label", "score", "exit_layer", "rule"}
+    same([classify(("a", "b"))], classify([("a", "b")]))
+    same(classify(["a", "b"]), [classify("a"), classify("b")])
+    for wrong in (["fine", 3], [None], "\ud800"):
+        with pytest.raises(UserError, match="text"):
+            classify(wrong)
+
+
+def test_a_stream_holds_no_more_than_its_chunk(classify, monkeypatch):
+    monkeypatch.setattr("elbert_jax.classifier._CHUNK", 4)
+    taken = []
+
+    def endless():
+        while True:
+            taken.append(None)
+            yield "profit rose"
+
+    stream = classify.stream(endless())
+    for _ in range(9):
+        next(stream)
+    assert len(taken) == 12
+
+
+def test_saved_and_opened_again_it_answers_the_same(classify, tmp_path):
+    classify.save_pretrained(tmp_path / "model")
+    again = Classifier.from_pretrained(tmp_path / "model", slots=2)
+    assert again.exit == classify.exit and again.labels == classify.labels
+    same(again(TEXTS[:5]), classify(TEXTS[:5]))
+    other = Classifier.from_pretrained(tmp_path / "model", exit=Patience(2))
+    assert {answer["rule"] for answer in other(TEXTS[:5])} <= {"patience", "last_layer"}
+
+
+def test_no_early_exit_is_full_depth(classify):
+    exit = classify.exit
+    classify.exit = ConfidenceWindow(0.0, criterion="none")
+    answers = classify(TEXTS[:5])
+    classify.exit = exit
+    assert {answer["exit_layer"] for answer in answers} == {5}
+    assert {answer["rule"] for answer in answers} == {"last_layer"}
+
+
+def test_logits_that_are_not_finite_are_said_so(classify):
+    params = classify.params
+    classify.params = params | {
+        "classifier": {
+            "kernel": np.full((16, 3), np.nan, "f"),
+            "bias": np.zeros(3, "f"),
+        }
+    }
+    with pytest.warns(UserWarning, match="1 of 1 texts are not finite"):
+        answer = classify("profit rose")
+    classify.params = params
+    assert answer["exit_layer"] == 5 and np.isnan(answer["score"])
+
+
+def test_set_delta(classify):
+    exit = classify.exit
+    classify.set_delta(1.0)
+    assert classify("profit rose")["exit_layer"] == 1
+    classify.exit = Patience(2)
+    with pytest.raises(UserError, match="delta"):
+        classify.set_delta(0.5)
+    classify.exit = exit
