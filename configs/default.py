@@ -8,7 +8,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.seed = 0
     # A Hugging Face directory or hub id to start from; "": random, shaped as `model`.
     config.init = ""
-    config.model = ml_collections.ConfigDict()  # fields of AlbertConfig
+    config.model = ml_collections.ConfigDict()  # of AlbertConfig; read if init is ""
     config.dtype = "float32"  # of the computation; or "bfloat16"
 
     config.data = ml_collections.ConfigDict()

@@ -14,14 +14,13 @@ def get_config():
     config.model.num_hidden_layers = 12
     config.model.hidden_size = 64
     config.model.embedding_size = 64
-    config.model.num_attention_heads = 4
-    config.model.intermediate_size = 256
+    config.model.num_attention_heads = 2
+    config.model.intermediate_size = 128
     config.model.max_position_embeddings = 64
-    # Near 1 / sqrt(64): with ALBERT's 0.02, so small a model learns no composition
-    # within this time (validation accuracy 0.63 instead of 0.91 after 800 batches).
+    # Near 1 / sqrt(64): with ALBERT's 0.02 so narrow a model is slow to learn anything.
     config.model.initializer_range = 0.1
     config.batch_size = 32
     config.epochs = 4
     config.learning_rate = 1e-3
-    config.exit.delta = 0.2
+    config.exit.delta = 0.05
     return config

@@ -41,6 +41,10 @@ class Checkpoints:
             )
             self._manager.save(step, args=args)
 
+    def wait(self) -> None:
+        """Returns once everything that was saved is on disk."""
+        self._manager.wait_until_finished()
+
     def restore(self, step: int, like: Any) -> tuple[Any, dict[str, Any]]:
         """Returns the arrays, shaped as the pytree `like`, and the record of a step."""
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
@@ -56,6 +60,6 @@ class Checkpoints:
         return self._manager.restore(step, args=args)["record"]
 
     def close(self) -> None:
-        """Waits until everything is on disk."""
-        self._manager.wait_until_finished()
+        """Waits for what was saved, and ends."""
+        self.wait()
         self._manager.close()

@@ -190,8 +190,10 @@ class Classifier:
         ]
 
     def _encode(self, texts: Sequence[Text]) -> Encoded:
-        singles = [(text, None) if isinstance(text, str) else text for text in texts]
-        firsts, seconds = zip(*singles)
+        pairs = [text if isinstance(text, tuple) else (text, None) for text in texts]
+        if any(len(pair) != 2 for pair in pairs):
+            raise UserError("a tuple is a pair of texts, so it holds two")
+        firsts, seconds = zip(*pairs)
         encoded = Encoded.build(
             self.tokenizer, firsts, seconds, max_length=self.max_length
         )

@@ -46,7 +46,7 @@ def exit_curve(
             f"{marker}-",
             markersize=4,
             linewidth=1.2,
-            label=f"early exit, {name}",
+            label="stage 1 alone" if name == "none" else f"with window, {name}",
         )
     axes.set(
         xlabel="compute, as a share of full depth (FLOPs)", ylabel=metric, title=title

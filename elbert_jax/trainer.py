@@ -277,6 +277,7 @@ class _Run:
         score = metrics.classification(held_out.labels, logits[-1].argmax(-1))[metric]
         if score > self._best_score():
             self.best.save(step, params, {"score": score})
+            self.best.wait()  # a run that resumes behind this step must find it
         return {
             "epoch": step // self.epoch_steps,
             f"validation_{metric}": score,

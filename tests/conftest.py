@@ -6,6 +6,10 @@ import jax
 import pytest
 from absl import flags
 
+from elbert_jax import Classifier, ConfidenceWindow, albert
+from elbert_jax.albert import AlbertConfig
+from elbert_jax.data.vocabulary import train_tokenizer
+
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -20,3 +24,26 @@ def shared_data() -> pathlib.Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the folder ../shared/data of real data is not here")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory) -> Classifier:
+    """A random model of 5 layers and 3 classes, whose texts leave at many layers."""
+    words = ["although sales fell in the first quarter, operating profit rose", "bank"]
+    tokenizer = train_tokenizer(words, 60, tmp_path_factory.mktemp("tokenizer"))
+    config = AlbertConfig(
+        vocab_size=len(tokenizer),
+        embedding_size=8,
+        hidden_size=16,
+        num_hidden_layers=5,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=40,
+        num_labels=3,
+        initializer_range=0.4,
+    )
+    params = albert.init(config, jax.random.key(5))
+    params["classifier"]["kernel"] *= 3
+    labels = ("negative", "neutral", "positive")
+    exit = ConfidenceWindow(0.1, 3)
+    return Classifier(config, params, labels, tokenizer, exit, slots=3)

@@ -1,6 +1,5 @@
 """The classifier: any number of texts, in any form, each as if it were alone."""
 
-import jax
 import numpy as np
 import pytest
 
@@ -9,12 +8,9 @@ from elbert_jax import (
     ConfidenceWindow,
     Patience,
     UserError,
-    albert,
     engine,
 )
-from elbert_jax.albert import AlbertConfig
 from elbert_jax.data.batching import Encoded
-from elbert_jax.data.vocabulary import train_tokenizer
 
 TEXTS = [
     "profit rose",
@@ -27,28 +23,10 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def classify(tmp_path_factory):
-    words = [text for text in TEXTS if isinstance(text, str)]
-    tokenizer = train_tokenizer(words, 60, tmp_path_factory.mktemp("tokenizer"))
-    config = AlbertConfig(
-        vocab_size=len(tokenizer),
-        embedding_size=8,
-        hidden_size=16,
-        num_hidden_layers=5,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=40,
-        num_labels=3,
-        initializer_range=0.4,
-    )
-    params = albert.init(config, jax.random.key(3))
-    params["classifier"]["kernel"] *= 3
-    labels = ("negative", "neutral", "positive")
-    exit = ConfidenceWindow(0.02, 3)
-    classify = Classifier(config, params, labels, tokenizer, exit, slots=3)
+def classify(classifier):
     with pytest.warns(UserWarning, match="cut to 40 tokens"):
-        classify(TEXTS[-1])
-    return classify
+        classifier(TEXTS[-1])
+    return classifier
 
 
 def same(one, other):
@@ -88,7 +66,7 @@ def test_forms_of_input(classify):
     assert set(classify("x")) == {"label", "score", "exit_layer", "rule"}
     same([classify(("a", "b"))], classify([("a", "b")]))
     same(classify(["a", "b"]), [classify("a"), classify("b")])
-    for wrong in (["fine", 3], [None], "\ud800"):
+    for wrong in (["fine", 3], [None], "\ud800", ("a", "b", "c")):
         with pytest.raises(UserError, match="text"):
             classify(wrong)
 

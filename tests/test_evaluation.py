@@ -1,0 +1,128 @@
+"""Evaluation: a replay costs one pass, and the engine proves it right."""
+
+import numpy as np
+import orjson
+import pytest
+
+from elbert_jax import (
+    ConfidenceWindow,
+    UserError,
+    albert,
+    evaluation,
+    flops,
+    scorecard,
+    throughput,
+)
+from elbert_jax.data import batching, corpus
+from elbert_jax.data.example import Example
+
+
+@pytest.fixture(scope="module")
+def examples():
+    draw = np.random.default_rng(0)
+    words = ["profit", "sales", "rose", "fell", "in", "march", "the", "bank"]
+    rows = []
+    for number in range(60):
+        text = " ".join(draw.choice(words, draw.integers(0, 20)))
+        label = int(draw.integers(3))
+        row = {"text": text, "label": label, "grade": "ab"[number % 2]}
+        rows.append(Example(number, text, label=label, row=row))
+    return rows
+
+
+@pytest.fixture(scope="module")
+def encoded(classifier, examples):
+    return corpus.encode(classifier.tokenizer, examples, classifier.labels, 40)
+
+
+@pytest.fixture(scope="module")
+def logits(classifier, encoded):
+    batches = batching.eval_batches(encoded, 7, (8, 24, 40))
+    config, params = classifier.config, classifier.params
+    return evaluation.every_layer(config, params, batches, len(encoded))
+
+
+def test_every_layer_is_each_text_alone(classifier, encoded, logits):
+    model = albert.bind(classifier.config, classifier.params)
+    for row in (0, 17, 59):
+        tokens = encoded.tokens[encoded.offsets[row] : encoded.offsets[row + 1]][None]
+        alone = model(tokens, tokens >= 0, np.zeros_like(tokens))
+        np.testing.assert_allclose(logits[:, row], alone[:, 0], atol=1e-5)
+
+
+def test_at_exit_by_hand(classifier):
+    config = classifier.config
+    logits = np.full((5, 2, 3), 0.0, np.float32)
+    logits[1:, 0, 2] = 50  # text 0 is sure of class 2 from layer 2 on; text 1 never
+    labels, lengths = np.array([2, 1]), np.array([4, 10])
+    row = evaluation.at_exit(
+        config, logits, labels, lengths, ConfidenceWindow(0.1, criterion="none")
+    )
+    assert row["accuracy"] == 0.5 and row["mean_exit_layer"] == 3.5
+    assert row["layer_ratio"] == 0.7
+    assert row["exit_histogram"] == [0, 1, 0, 0, 1]
+    assert row["rule_counts"] == {"last_layer": 1, "confidence": 1, "window": 0}
+    cost = flops.text(config, 4, 2) + flops.text(config, 10, 5)
+    full = flops.full_text(config, 4) + flops.full_text(config, 10)
+    assert row["flops_ratio"] == pytest.approx(float(cost / full))
+
+
+def test_a_curve_ends_at_layer_one_and_starts_near_full_depth(
+    classifier, encoded, logits
+):
+    rows = evaluation.curve(
+        classifier.config, logits, encoded.labels, encoded.lengths, window=3
+    )
+    for criterion in ("monotone", "range", "label", "none"):
+        line = [row for row in rows if row["criterion"] == criterion]
+        assert [row["delta"] for row in line] == list(evaluation.DELTAS)
+        layers = [row["mean_exit_layer"] for row in line]
+        assert layers == sorted(layers, reverse=True) and layers[-1] == 1
+
+
+def test_delta_for_a_ratio(classifier, encoded, logits):
+    config, lengths = classifier.config, encoded.lengths
+    exit = ConfidenceWindow(criterion="none")
+    delta = evaluation.delta_for(config, logits, lengths, exit, 0.6)
+    ratios = {
+        step / 100: evaluation.at_exit(
+            config,
+            logits,
+            encoded.labels,
+            lengths,
+            ConfidenceWindow(step / 100, criterion="none"),
+        )["flops_ratio"]
+        for step in range(101)
+    }
+    assert abs(ratios[delta] - 0.6) == min(abs(r - 0.6) for r in ratios.values())
+
+
+def test_systems_agree_and_count_their_steps(classifier, encoded):
+    timed = throughput.measure(throughput.SYSTEMS, classifier, encoded, 2)
+    full, static, refill = (each.answers for each in timed.values())
+    np.testing.assert_array_equal(static.layers, refill.layers)
+    np.testing.assert_allclose(static.logits, refill.logits, atol=1e-5)
+    assert static.busy_steps == refill.busy_steps == refill.layers.sum()
+    assert refill.slot_steps <= static.slot_steps
+    assert full.busy_steps == 5 * len(encoded) <= full.slot_steps
+    last = refill.layers == 5
+    np.testing.assert_allclose(full.logits[last], refill.logits[last], atol=1e-5)
+    rows = throughput.compare(timed, encoded.labels)
+    assert rows[0]["over full depth"] == rows[0]["of D / mean exit"] == 1
+
+
+def test_a_scorecard_adds_what_only_the_engine_knows(classifier, examples):
+    card = scorecard.measure(classifier, examples, 1, by="grade")
+    assert card["same_exits"] == card["texts"] == 60
+    assert 0 < card["occupancy"] <= 1 and card["wall_clock_ratio"] > 0
+    assert sum(card["at_exit"]["exit_histogram"]) == 60
+    assert [group["grade"] for group in card["groups"]] == ["a", "b"]
+    assert sum(group["texts"] for group in card["groups"]) == 60
+    accuracy = np.mean([group["early_exit"] for group in card["groups"]])
+    assert accuracy == pytest.approx(card["at_exit"]["accuracy"])
+    text = scorecard.render(card)
+    for word in ("full depth", "early exit", "wall-clock", "grade"):
+        assert word in text
+    orjson.dumps(card)
+    with pytest.raises(UserError, match="no column 'colour'"):
+        scorecard.measure(classifier, examples, 1, by="colour")
