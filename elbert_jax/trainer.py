@@ -4,6 +4,7 @@ A run goes on from the first of these that is there: its own newest checkpoint, 
 checkpoint or hub id that `config.init` names, random weights shaped as `config.model`.
 """
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
@@ -228,8 +229,11 @@ class _Run:
             print(f"going on from step {first} of {self.total}")
         train_step = make_train_step(self.model_config, self.tx, config.weighting)
         key = jax.random.fold_in(jax.random.key(config.seed), 1)
-        writer = MetricWriter(self.workdir, first)
-        with tqdm.tqdm(total=self.total, initial=first, unit="batch") as bar:
+        with (
+            contextlib.closing(self.latest),
+            contextlib.closing(MetricWriter(self.workdir, first)) as writer,
+            tqdm.tqdm(total=self.total, initial=first, unit="batch") as bar,
+        ):
             for step in range(first + 1, self.total + 1):
                 state, measured = train_step(state, next(batches), key)
                 bar.update()
@@ -245,8 +249,6 @@ class _Run:
                     bar.write(self._sentence(row))
                 if keeps:
                     self.latest.save(step, state, {"batches": batches.get_state()})
-        self.latest.close()
-        writer.close()
 
     def _check(self, state: TrainState) -> None:
         if step := int(state.not_finite_at):
