@@ -132,9 +132,11 @@ class Classifier:
         Raises:
           UserError: the criterion has none, or it is below 0.
         """
-        if not hasattr(self.exit, "delta") or not delta >= 0:
-            raise UserError(f"delta = {delta} does not go with {self.exit}")
-        self.exit = dataclasses.replace(self.exit, delta=delta)  # pyright: ignore
+        moved = exits.to_dict(self.exit) | {"delta": delta}
+        try:
+            self.exit = exits.from_dict(moved)
+        except ValueError as error:
+            raise UserError(f"delta: {error}") from error
 
     def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
         """Writes a directory that `from_pretrained` and `transformers` open."""

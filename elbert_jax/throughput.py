@@ -105,8 +105,8 @@ def compare(timed: Mapping[str, Timed], labels: np.ndarray) -> list[dict[str, An
     first = next(iter(timed.values()))
     rows = []
     for name, each in timed.items():
-        answers, depth = each.answers, first.answers.layers.mean()
-        ideal = depth / answers.layers.mean()
+        answers = each.answers
+        ideal = float(first.answers.layers.mean() / answers.layers.mean())
         ratio = first.median / each.median
         rows.append(
             {

@@ -40,6 +40,15 @@ from elbert_jax.data.corpus import Corpus
 from elbert_jax.errors import UserError
 from elbert_jax.metric_writer import MetricWriter
 
+_AT_LEAST_ONE = (
+    "batch_size",
+    "eval_batch_size",
+    "accumulate",
+    "epochs",
+    "log_every",
+    "checkpoint_every",
+)
+
 
 class TrainState(NamedTuple):
     """What a step changes, and a checkpoint keeps."""
@@ -116,7 +125,7 @@ def _check(config: ConfigDict) -> exits.Criterion:
     if config.weighting not in losses.WEIGHTINGS:
         known = ", ".join(losses.WEIGHTINGS)
         raise UserError(f"config.weighting is {config.weighting!r}; it may be {known}")
-    for name in ("batch_size", "eval_batch_size", "accumulate", "epochs", "log_every"):
+    for name in _AT_LEAST_ONE:
         if config[name] < 1:
             raise UserError(f"config.{name} is {config[name]}; it must be at least 1")
     try:

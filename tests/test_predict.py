@@ -583,5 +583,5 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path, model):
     with start(tmp_path / "patient", *flags) as process:
         out, told = process.communicate(timeout=60)
     assert (process.returncode, out) == (2, "")
-    assert told == "error: --delta: patience has no 'delta'; it has patience\n"
+    assert told == "error: delta: patience has no 'delta'; it has patience\n"
     assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "patient"}
