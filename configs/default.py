@@ -1,10 +1,12 @@
 """Values that the experiments share; each file beside this one changes a few."""
 
+from typing import Any
+
 import ml_collections
 
 
-def get_config() -> ml_collections.ConfigDict:
-    config = ml_collections.ConfigDict()
+def get_config() -> Any:  # a ConfigDict
+    config: Any = ml_collections.ConfigDict()
     config.seed = 0
     # A Hugging Face directory or hub id to start from; "": random, shaped as `model`.
     config.init = ""

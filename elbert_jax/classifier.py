@@ -6,11 +6,12 @@ import os
 import pathlib
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
+import jax.numpy as jnp
 import numpy as np
 import scipy.special
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
 from elbert_jax import engine, exits, hf, operating_point
 from elbert_jax.albert import AlbertConfig, Params
@@ -157,8 +158,8 @@ class Classifier:
         Raises:
           UserError: a text is not a string of valid Unicode.
         """
-        if isinstance(texts, str | tuple):
-            return self._answer([texts])[0]
+        if isinstance(texts, str) or isinstance(texts, tuple):
+            return self._answer([cast(Text, texts)])[0]
         return list(self.stream(texts))
 
     def stream(self, texts: Iterable[Text]) -> Iterator[Result]:
@@ -255,11 +256,11 @@ def _queue(
         tokens=_grown(batch.tokens, capacity),
         types=_grown(batch.types, capacity),
         lengths=_grown(encoded.lengths[rows].astype(np.int32), capacity),
-        count=np.int32(len(rows)),
+        count=jnp.int32(len(rows)),
     )
 
 
-def _grown(array: np.ndarray, rows: int) -> np.ndarray:
+def _grown(array: np.ndarray, rows: int) -> Array:
     grown = np.zeros((rows, *array.shape[1:]), array.dtype)
     grown[: len(array)] = array
-    return grown
+    return jnp.asarray(grown)

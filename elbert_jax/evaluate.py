@@ -61,7 +61,7 @@ def _examples():
         task = tasks.find(_TASK.value)
         return sources.read_task(task, _SPLIT.value, _DATA_DIR.value)
     return corpus.read_file(
-        _FILE.value,
+        _FILE.value or "",
         text=_TEXT.value,
         text_pair=_PAIR.value,
         label=_LABEL.value,

@@ -20,8 +20,7 @@ DELTAS = tuple(round(0.1 * step, 1) for step in range(1, 11))
 
 @functools.partial(jax.jit, static_argnames="config")
 def _forward(config: AlbertConfig, params: Params, batch: Batch) -> jax.Array:
-    model = albert.bind(config, params)
-    return model(batch.tokens, batch.mask, batch.types)
+    return albert.bind(config, params)(*batch.inputs)
 
 
 _replay = jax.jit(exits.exit_layer)

@@ -1,11 +1,12 @@
 """Floating-point operations of an ALBERT; a multiply and an add are two."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from elbert_jax.albert import AlbertConfig
 
 
-def layer_per_token(config: AlbertConfig, length: np.ndarray) -> np.ndarray:
+def layer_per_token(config: AlbertConfig, length: ArrayLike) -> np.ndarray:
     """Returns the cost of one depth for one token of a text of `length` tokens.
 
     Query, key, value and output take 8 H^2, the feed-forward 4 H F, the scores and the
@@ -20,7 +21,7 @@ def head(config: AlbertConfig) -> int:
     return 2 * config.hidden_size**2 + 2 * config.hidden_size * config.num_labels
 
 
-def text(config: AlbertConfig, length: np.ndarray, depth: np.ndarray) -> np.ndarray:
+def text(config: AlbertConfig, length: ArrayLike, depth: ArrayLike) -> np.ndarray:
     """Returns the cost of texts of `length` real tokens that leave at `depth`.
 
     The head counts once a layer, as an early exit needs it.
@@ -28,12 +29,12 @@ def text(config: AlbertConfig, length: np.ndarray, depth: np.ndarray) -> np.ndar
     return _encoder(config, length, depth) + np.asarray(depth) * head(config)
 
 
-def full_text(config: AlbertConfig, length: np.ndarray) -> np.ndarray:
+def full_text(config: AlbertConfig, length: ArrayLike) -> np.ndarray:
     """Returns the cost of texts at full depth, with the head after the last layer."""
     return _encoder(config, length, config.num_hidden_layers) + head(config)
 
 
-def _encoder(config: AlbertConfig, length: np.ndarray, depth) -> np.ndarray:
+def _encoder(config: AlbertConfig, length: ArrayLike, depth: ArrayLike) -> np.ndarray:
     length = np.asarray(length, np.float64)
     embed = 2 * config.embedding_size * config.hidden_size * length
-    return embed + depth * length * layer_per_token(config, length)
+    return embed + np.asarray(depth) * length * layer_per_token(config, length)

@@ -3,10 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from elbert_jax.albert import AlbertConfig
-from elbert_jax.data.corpus import Corpus
+from elbert_jax.data.corpus import Config, Corpus
 
 
 def render(
@@ -14,7 +12,7 @@ def render(
     data: Corpus,
     report: Mapping[str, Any],
     step: int,
-    config: ConfigDict,
+    config: Config,
 ) -> str:
     """Returns the card as Markdown.
 

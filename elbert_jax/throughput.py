@@ -38,11 +38,12 @@ class Timed:
 @functools.partial(jax.jit, static_argnames="config")
 def _last_layer(params: Params, batch: Batch, *, config: AlbertConfig) -> Array:
     model = albert.bind(config, params)
+    tokens, mask, types = batch.inputs
 
     def step(x: Array, _: None) -> tuple[Array, None]:
-        return model.layer(x, batch.mask), None
+        return model.layer(x, mask), None
 
-    x = model.embed(batch.tokens, batch.types)
+    x = model.embed(tokens, types)
     x, _ = jax.lax.scan(step, x, length=config.num_hidden_layers)
     return model.classify(x)
 

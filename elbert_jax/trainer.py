@@ -19,7 +19,6 @@ import optax
 import orjson
 import tqdm
 from jaxtyping import Array
-from ml_collections import ConfigDict
 
 from elbert_jax import (
     albert,
@@ -36,7 +35,7 @@ from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.checkpoint import Checkpoints
 from elbert_jax.data import batching, corpus
 from elbert_jax.data.batching import Batch
-from elbert_jax.data.corpus import Corpus
+from elbert_jax.data.corpus import Config, Corpus
 from elbert_jax.errors import UserError
 from elbert_jax.metric_writer import MetricWriter
 
@@ -70,13 +69,14 @@ def make_train_step(
 
     def loss_function(params: Any, batch: Batch, key: Array):
         model = albert.bind(config, params["model"])
-        logits = model(batch.tokens, batch.mask, batch.types, key=key)
-        by_layer = losses.layer_losses(logits, batch.labels, batch.weight)
+        logits = model(*batch.inputs, key=key)
+        labels, weight = batch.targets
+        by_layer = losses.layer_losses(logits, labels, weight)
         weights = losses.layer_weights(weighting, params["t"])
-        hits = (logits.argmax(-1) == batch.labels[None]).astype(jnp.float32)
+        hits = (logits.argmax(-1) == labels[None]).astype(jnp.float32)
         return (weights * by_layer).sum(), {
             "layer_loss": by_layer,
-            "layer_accuracy": losses.weighted_mean(hits, batch.weight),
+            "layer_accuracy": losses.weighted_mean(hits, weight),
             "layer_weight": weights,
         }
 
@@ -96,7 +96,7 @@ def make_train_step(
     return train_step
 
 
-def train(config: ConfigDict, workdir: str | pathlib.Path) -> None:
+def train(config: Config, workdir: str | pathlib.Path) -> None:
     """Trains as `config` says, and leaves a model directory in `workdir/model`.
 
     Started again after a kill, it goes on from the newest checkpoint and gives the
@@ -120,7 +120,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> None:
     run.export()
 
 
-def _check(config: ConfigDict) -> exits.Criterion:
+def _check(config: Config) -> exits.Criterion:
     """Returns the criterion that is named; refuses values that no run can have."""
     if config.weighting not in losses.WEIGHTINGS:
         known = ", ".join(losses.WEIGHTINGS)
@@ -134,14 +134,14 @@ def _check(config: ConfigDict) -> exits.Criterion:
         raise UserError(f"config.exit: {error}") from error
 
 
-def _write_configuration(workdir: pathlib.Path, config: ConfigDict) -> None:
+def _write_configuration(workdir: pathlib.Path, config: Config) -> None:
     workdir.mkdir(parents=True, exist_ok=True)
     temporary = workdir / "config.json.tmp"
     temporary.write_text(config.to_json(indent=2))
     temporary.replace(workdir / "config.json")
 
 
-def _refuse_other_configuration(workdir: pathlib.Path, config: ConfigDict) -> None:
+def _refuse_other_configuration(workdir: pathlib.Path, config: Config) -> None:
     path = workdir / "config.json"
     if not path.exists():
         return
@@ -162,7 +162,7 @@ def _differences(one: Any, other: Any, name: str) -> Iterator[str]:
         yield name
 
 
-def _initial_model(config: ConfigDict, data: Corpus) -> tuple[AlbertConfig, Params]:
+def _initial_model(config: Config, data: Corpus) -> tuple[AlbertConfig, Params]:
     key, labels = jax.random.fold_in(jax.random.key(config.seed), 0), len(data.labels)
     if config.init:
         start = hf.load(config.init, num_labels=labels, key=key)
@@ -197,7 +197,7 @@ class _Run:
 
     def __init__(
         self,
-        config: ConfigDict,
+        config: Config,
         workdir: pathlib.Path,
         data: Corpus,
         model_config: AlbertConfig,
@@ -226,8 +226,8 @@ class _Run:
         config = self.config
         t = losses.initial_t(self.model_config.num_hidden_layers)
         trained = {"model": params, "t": t}
-        counts = jnp.zeros(2, jnp.int32)  # split below: a donated buffer stands once
-        state = TrainState(*counts, trained, self.tx.init(trained))
+        counts = jnp.zeros(2, jnp.int32)  # parts of it: a buffer is donated only once
+        state = TrainState(counts[0], counts[1], trained, self.tx.init(trained))
         batches = batching.train_iterator(
             self.data.train, config.batch_size, config.epochs, config.seed, self.buckets
         )
@@ -269,7 +269,7 @@ class _Run:
 
     def _training_row(self, step: int, measured: dict[str, Array]) -> dict[str, Any]:
         rate = self.schedule((step - 1) // self.config.accumulate)
-        return {"learning_rate": float(rate)} | jax.device_get(measured)
+        return {"learning_rate": np.asarray(rate)} | jax.device_get(measured)
 
     def _logits(self, params: Params) -> np.ndarray:
         held_out = self.data.validation

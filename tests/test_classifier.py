@@ -1,5 +1,6 @@
 """The classifier: any number of texts, in any form, each as if it were alone."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -50,9 +51,9 @@ def test_an_answer_is_that_of_the_reference(classify):
     encoded = Encoded.build(classify.tokenizer, TEXTS[:3:2])
     for row, text in enumerate(TEXTS[:3:2]):
         tokens = encoded.tokens[encoded.offsets[row] : encoded.offsets[row + 1]][None]
-        queue = engine.Queue(
-            tokens, np.zeros_like(tokens), np.int32([tokens.shape[1]]), np.int32(1)
-        )
+        lengths = np.full(1, tokens.shape[1], np.int32)
+        arrays = (tokens, np.zeros_like(tokens), lengths, np.int32(1))
+        queue = engine.Queue(*map(jnp.asarray, arrays))
         want = engine.run_one_by_one(
             classify.params, queue, classify.exit, config=classify.config
         )

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +53,8 @@ def make_queue(texts, length, rows=ROWS):
     for row, (text, kinds) in enumerate(texts):
         tokens[row, : len(text)], types[row, : len(text)] = text, kinds
         lengths[row] = len(text)
-    return engine.Queue(tokens, types, lengths, np.int32(len(texts)))
+    arrays = map(jnp.asarray, (tokens, types, lengths, np.int32(len(texts))))
+    return engine.Queue(*arrays)
 
 
 @functools.cache
@@ -150,7 +152,7 @@ def test_any_number_of_slots_and_any_padding(picked, slots, length):
 
 
 def test_texts_leave_at_many_layers_by_both_rules():
-    leaves = reference("monotone")
+    leaves = reference("range")
     assert len(set(leaves.layer[:CORPUS])) >= 4
     assert set(leaves.rule[:CORPUS]) == {0, 1, 2}
 
@@ -174,19 +176,20 @@ def test_an_empty_queue_takes_no_step():
 
 
 def test_one_compile_a_shape():
-    engine.run.clear_cache()
+    run: Any = engine.run  # pyright does not know what jit adds
+    run.clear_cache()
     for delta, count in ((0.1, 3), (0.5, 9), (1.0, 30)):
         queue = make_queue((corpus() * 2)[:count], 8)
         criterion = ConfidenceWindow(delta, 3)
         engine.run(PARAMS, queue, criterion, config=CONFIG, slots=4)
-    assert engine.run._cache_size() == 1
+    assert run._cache_size() == 1
 
 
 def test_nan_stays_in_its_own_slot_and_never_leaves_early():
     params = jax.tree.map(lambda x: x, PARAMS)
     table = params["embeddings"]["word_embeddings"]["embedding"]
     params["embeddings"]["word_embeddings"]["embedding"] = table.at[48].set(jnp.nan)
-    poisoned = (np.int32([1, 48, 2]), np.int32([0, 0, 0]))
+    poisoned = (np.array([1, 48, 2], np.int32), np.zeros(3, np.int32))
     texts = [*corpus()[:5], poisoned, *corpus()[5:]]
     for name in CRITERIA:
         results, *_ = engine.run(
@@ -219,6 +222,6 @@ def test_the_program_never_copies_the_slots_hidden_states():
         slots=slots,
     )
     hidden = rf"f32\[{slots},{length},{CONFIG.hidden_size}\]"
-    optimised = program.compile().as_text()
+    optimised = program.compile().as_text() or ""
     assert re.search(hidden, optimised)  # the carry is there under this shape
     assert not re.findall(rf"= {hidden}\S* copy\(", optimised)

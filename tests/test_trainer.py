@@ -8,6 +8,7 @@ import sys
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import orjson
@@ -240,7 +241,8 @@ def test_accumulated_batches_are_one_large_batch():
             "model": albert.init(config, jax.random.key(0)),
             "t": losses.initial_t(2),
         }
-        state = trainer.TrainState(*np.zeros(2, np.int32), params, tx.init(params))
+        zero, also = jnp.zeros(2, jnp.int32)
+        state = trainer.TrainState(zero, also, params, tx.init(params))
         step = trainer.make_train_step(config, tx, "elbert")
         for batch in batches:
             state, _ = step(state, batch, jax.random.key(0))

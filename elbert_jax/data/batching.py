@@ -6,7 +6,7 @@ Letters: M texts, B rows of a batch, L tokens of a row.
 import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import grain
 import numpy as np
@@ -26,6 +26,16 @@ class Batch(NamedTuple):
     labels: np.ndarray  # int32 [B], -1 where there is none
     weight: np.ndarray  # float32 [B]: 1, or 0 in filler rows
     index: np.ndarray  # int32 [B]: row of the corpus
+
+    @property
+    def inputs(self) -> tuple[Any, Any, Any]:
+        """Tokens, mask and types: what a model takes, here or traced by jit."""
+        return self.tokens, self.mask, self.types
+
+    @property
+    def targets(self) -> tuple[Any, Any]:
+        """Labels and weight: what a loss takes."""
+        return self.labels, self.weight
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

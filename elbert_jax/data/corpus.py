@@ -6,8 +6,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from elbert_jax.data import sources, tasks
 from elbert_jax.data.batching import Encoded
 from elbert_jax.data.example import Example
@@ -15,6 +13,8 @@ from elbert_jax.data.rows import BadRow
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.data.vocabulary import train_tokenizer
 from elbert_jax.errors import UserError
+
+Config = Any  # an ml_collections.ConfigDict; its values have no static types
 
 _SHOWN = 5  # bad rows that are named one by one
 
@@ -32,7 +32,7 @@ class Corpus:
     validation_name: str
 
 
-def load(config: ConfigDict, workdir: pathlib.Path) -> Corpus:
+def load(config: Config, workdir: pathlib.Path) -> Corpus:
     """Reads what `config.data` names: local files where given, else a named task.
 
     Args:
@@ -73,7 +73,8 @@ def load(config: ConfigDict, workdir: pathlib.Path) -> Corpus:
         names[0] += f" (first {len(train)})"
     labels = tasks.label_names(train, data.labels or known)
     if len(labels) < 2:
-        raise UserError(f"all texts have the label {labels[0]!r}; it takes two or more")
+        only = "".join(labels)
+        raise UserError(f"all texts have the label {only!r}; it takes two or more")
     tokenizer = _tokenizer(config, workdir, train)
     length = data.max_seq_length
     return Corpus(
@@ -82,7 +83,8 @@ def load(config: ConfigDict, workdir: pathlib.Path) -> Corpus:
         config.metric or metric,
         encode(tokenizer, train, labels, length),
         encode(tokenizer, validation, labels, length),
-        *names,
+        names[0],
+        names[1],
     )
 
 
@@ -135,7 +137,7 @@ def _warn(message: str) -> None:
 
 
 def _tokenizer(
-    config: ConfigDict, workdir: pathlib.Path, train: Sequence[Example]
+    config: Config, workdir: pathlib.Path, train: Sequence[Example]
 ) -> Tokenizer:
     if name := config.data.tokenizer or config.init:
         return Tokenizer.load(name)
