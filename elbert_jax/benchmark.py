@@ -49,7 +49,7 @@ def main(argv):
     )
     classifier.set_delta(delta)
     timed = throughput.measure(throughput.SYSTEMS, classifier, encoded, _REPEATS.value)
-    rows = throughput.compare(timed, encoded.labels)
+    rows = throughput.compare(timed, config, encoded)
     print(f"{len(encoded):,} texts, {_SLOTS.value} slots, {classifier.exit}")
     print(tables.table(list(rows[0]), [list(row.values()) for row in rows]))
     if _JSON.value:

@@ -25,6 +25,7 @@ Text = str | tuple[str, str]  # a text, or a pair of texts
 Result = dict[str, Any]
 
 _CHUNK = 16384  # texts of a stream that are tokenised, sorted and answered together
+_TEXTS_PER_SLOT, _FEWEST_SLOTS = 16, 8  # see Classifier._slots_for
 _ROWS_PER_SLOT = 256  # of a queue: its length follows from its slots, as shapes compile
 
 
@@ -214,23 +215,23 @@ class Classifier:
         encoded: Encoded,
         *,
         order: Int[np.ndarray, " M"] | None = None,
-        rows_per_slot: int = _ROWS_PER_SLOT,
+        refill: bool = True,
     ) -> Answers:
         """Answers pre-tokenised texts, one queue a bucket of lengths.
 
         Args:
           encoded: M texts.
           order: in which they enter the queues; by default as they come.
-          rows_per_slot: how long a queue may be; 1 leaves nothing to refill with.
+          refill: False answers static batches instead, each of `slots` texts that
+            wait for the slowest of them.
         """
         answers = Answers.empty(self.config, len(encoded))
         order = np.arange(len(encoded)) if order is None else order
         bucket = np.searchsorted(self._buckets, encoded.lengths[order])
         for index, length in enumerate(self._buckets):
             rows = order[bucket == index]
-            wanted = min(len(rows), self.slots)
-            slots = next(n for n in sorted({1, 8, self.slots}) if n >= wanted)
-            capacity = slots * rows_per_slot
+            slots = self._slots_for(len(rows)) if refill else self.slots
+            capacity = slots * (_ROWS_PER_SLOT if refill else 1)
             for start in range(0, len(rows), capacity):
                 part = rows[start : start + capacity]
                 results, steps, busy = engine.run(
@@ -246,6 +247,17 @@ class Classifier:
                 answers.slot_steps += slots * int(steps)
                 answers.busy_steps += int(busy)
         return answers
+
+    def _slots_for(self, texts: int) -> int:
+        """Returns a power of two below `slots`, or `slots`: few shapes compile.
+
+        At the end of a queue slots stand empty, for longer the more there are: the
+        fewer texts, the fewer slots, while the layer still has enough to do.
+        """
+        if texts >= _TEXTS_PER_SLOT * self.slots:
+            return self.slots
+        wanted = max(texts // _TEXTS_PER_SLOT, min(texts, _FEWEST_SLOTS), 1)
+        return min(1 << (wanted.bit_length() - 1), self.slots)
 
 
 def _queue(

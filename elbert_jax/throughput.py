@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from elbert_jax import albert
+from elbert_jax import albert, flops
 from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.classifier import Answers, Classifier
 from elbert_jax.data import batching
@@ -69,7 +69,7 @@ def static_batches(classifier: Classifier, encoded: Encoded) -> Answers:
     It is the engine on queues no longer than its slots, so that nothing refills.
     """
     order = np.argsort(encoded.lengths, kind="stable")
-    return classifier.run(encoded, order=order, rows_per_slot=1)
+    return classifier.run(encoded, order=order, refill=False)
 
 
 def refill(classifier: Classifier, encoded: Encoded) -> Answers:
@@ -101,14 +101,24 @@ def measure(
     return {name: Timed(answers[name], tuple(seconds[name])) for name in systems}
 
 
-def compare(timed: Mapping[str, Timed], labels: np.ndarray) -> list[dict[str, Any]]:
-    """Returns a row a system, against the first, which answers at full depth."""
-    first = next(iter(timed.values()))
+def compare(
+    timed: Mapping[str, Timed], config: AlbertConfig, encoded: Encoded
+) -> list[dict[str, Any]]:
+    """Returns a row a system, against the first, which answers at full depth.
+
+    "of D / mean exit" is the speed over full depth as a share of what the layers saved
+    would give were all texts alike; "of FLOPs saved" weighs each by its real tokens.
+    """
+    first, labels = next(iter(timed.values())), encoded.labels
+    full_cost = flops.full_text(config, encoded.lengths).sum()
     rows = []
     for name, each in timed.items():
         answers = each.answers
         ideal = float(first.answers.layers.mean() / answers.layers.mean())
         ratio = first.median / each.median
+        cost = full_cost
+        if each is not first:
+            cost = flops.text(config, encoded.lengths, answers.layers).sum()
         rows.append(
             {
                 "system": name,
@@ -120,6 +130,7 @@ def compare(timed: Mapping[str, Timed], labels: np.ndarray) -> list[dict[str, An
                 "slots in use": answers.busy_steps / answers.slot_steps,
                 "over full depth": ratio,
                 "of D / mean exit": ratio / ideal,
+                "of FLOPs saved": float(ratio * cost / full_cost),
             }
         )
     return rows

@@ -127,3 +127,16 @@ def test_set_delta(classify):
     with pytest.raises(UserError, match="delta"):
         classify.set_delta(0.5)
     classify.exit = exit
+
+
+def test_few_texts_take_few_slots(classify):
+    many = Classifier(
+        classify.config,
+        classify.params,
+        classify.labels,
+        classify.tokenizer,
+        classify.exit,
+        slots=48,
+    )
+    taken = {texts: many._slots_for(texts) for texts in (0, 1, 5, 100, 400, 767, 768)}
+    assert taken == {0: 1, 1: 1, 5: 4, 100: 8, 400: 16, 767: 32, 768: 48}
