@@ -46,8 +46,10 @@ def test_the_splits_are_disjoint():
 @pytest.mark.parametrize("split", synthetic.SIZES)
 def test_grades_and_labels_are_balanced(split):
     cells = collections.Counter((e.row["grade"], e.label) for e in SPLITS[split])
-    assert len(cells) == 12
-    assert set(cells.values()) == {synthetic.SIZES[split] // 12}
+    shares = dict(zip(synthetic.GRADES, synthetic._SHARES[split]))
+    each = synthetic.SIZES[split] // (3 * sum(shares.values()))
+    want = {(g, label): each * n for g, n in shares.items() for label in SIGNS}
+    assert cells == want and sum(want.values()) == synthetic.SIZES[split]
 
 
 def test_rows_hold_what_a_file_would():

@@ -22,7 +22,7 @@ from elbert_jax.data.example import Example
 
 LABELS = {"-": "negative", "=": "neutral", "+": "positive"}
 GRADES = ("plain", "negation", "contrast", "distant")
-SIZES = {"test": 1200, "validation": 804, "train": 12000}
+SIZES = {"test": 1200, "validation": 804, "train": 12006}
 # How often each grade is drawn. Training texts are mostly plain, as news is: were all
 # grades alike, negation would undo what plain statements teach about "rose" and "fell",
 # and nothing would be learned from single words to begin with.

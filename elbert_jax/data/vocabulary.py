@@ -2,6 +2,7 @@
 
 import io
 import pathlib
+import re
 from collections.abc import Iterable, Iterator
 
 import sentencepiece
@@ -72,4 +73,4 @@ def _sentences(texts: Iterable[str]) -> Iterator[str]:
         yield clean
         # A piece is proposed only where two different words hold it, so that a small
         # corpus would lose its most frequent words: give each word a second form.
-        yield clean.replace(" ", ", ")
+        yield re.sub(r"(?<=\w) ", ". ", clean)
