@@ -22,5 +22,5 @@ def get_config():
     config.batch_size = 32
     config.epochs = 4
     config.learning_rate = 1e-3
-    config.exit.delta = 0.05
+    config.exit.delta = 0.01
     return config

@@ -41,7 +41,7 @@ def test_evaluate(model, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert "wall-clock" in done.stdout and "30 of 30 texts" in done.stdout
     card = orjson.loads((tmp_path / "card.json").read_bytes())
-    assert card["texts"] == 30 and len(card["curve"]) == 40
+    assert card["texts"] == 30 and len(card["curve"]) == 56
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
