@@ -1,5 +1,11 @@
 """Fast, exact text classification with ALBERT: early exits and slot refill in JAX."""
 
+import os
+
+# transformers, of which only the tokenizer is used, advises to install PyTorch.
+os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+
+# ruff: noqa: E402, I001
 from elbert_jax.classifier import Classifier
 from elbert_jax.errors import UserError
 from elbert_jax.exits import AnyOf, ConfidenceWindow, Elbert2021, Patience
