@@ -39,7 +39,9 @@ CRITERIA = {
     "label": ConfidenceWindow(0.03, 4, "label"),
     "confidence": ConfidenceWindow(0.15, 3, "none"),
     "never": ConfidenceWindow(0.0, 3, "none"),
-    "elbert2021": Elbert2021(0.05, 4, "bias_2", margin=0.1),
+    "bias_1": Elbert2021(0.05, 4, "bias_1"),
+    "bias_2": Elbert2021(0.05, 4, "bias_2", margin=0.1),
+    "bias_3": Elbert2021(0.05, 3, "bias_3", spread=0.1),
     "patience": Patience(2),
     "any of": AnyOf((Patience(3), ConfidenceWindow(0.03, 2, "monotone"))),
 }
