@@ -9,14 +9,13 @@ import dataclasses
 import functools
 import pathlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import orjson
 import tqdm
 from jaxtyping import Array
 
@@ -30,6 +29,7 @@ from elbert_jax import (
     model_card,
     operating_point,
     optimizer,
+    run_directory,
 )
 from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.checkpoint import Checkpoints
@@ -108,13 +108,13 @@ def train(config: Config, workdir: str | pathlib.Path) -> None:
     """
     workdir = pathlib.Path(workdir).absolute()
     criterion = _check(config)
-    _refuse_other_configuration(workdir, config)
+    run_directory.refuse_other(workdir, config)
     if (workdir / "model").exists():
         print(f"nothing to do: the finished model is in {workdir / 'model'}")
         return
     data = corpus.load(config, workdir)
     model_config, params = _initial_model(config, data)
-    _write_configuration(workdir, config)
+    run_directory.claim(workdir, config)
     run = _Run(config, workdir, data, model_config, criterion)
     run.fit(params)
     run.export()
@@ -132,34 +132,6 @@ def _check(config: Config) -> exits.Criterion:
         return exits.from_dict(config.exit.to_dict())
     except ValueError as error:
         raise UserError(f"config.exit: {error}") from error
-
-
-def _write_configuration(workdir: pathlib.Path, config: Config) -> None:
-    workdir.mkdir(parents=True, exist_ok=True)
-    temporary = workdir / "config.json.tmp"
-    temporary.write_text(config.to_json(indent=2))
-    temporary.replace(workdir / "config.json")
-
-
-def _refuse_other_configuration(workdir: pathlib.Path, config: Config) -> None:
-    path = workdir / "config.json"
-    if not path.exists():
-        return
-    stored, mine = orjson.loads(path.read_bytes()), orjson.loads(config.to_json())
-    differ = ", ".join(sorted(_differences(stored, mine, "config")))
-    if differ:
-        raise UserError(
-            f"{workdir} holds a run with another configuration ({differ} differs): "
-            "name another --workdir, or give the configuration it was started with"
-        )
-
-
-def _differences(one: Any, other: Any, name: str) -> Iterator[str]:
-    if isinstance(one, dict) and isinstance(other, dict):
-        for key in one.keys() | other.keys():
-            yield from _differences(one.get(key), other.get(key), f"{name}.{key}")
-    elif one != other:
-        yield name
 
 
 def _initial_model(config: Config, data: Corpus) -> tuple[AlbertConfig, Params]:

@@ -15,7 +15,7 @@ albert exits losses metrics flops
 checkpoint hub hf operating_point
 data.example data.synthetic data.tasks data.rows data.sources
 data.preprocessing data.tokenization data.vocabulary data.batching data.corpus
-data.output journal answers tables model_card metric_writer
+data.output journal answers tables model_card metric_writer run_directory
 optimizer evaluation trainer engine token_exit classifier throughput scorecard
 prediction calibration scheduler inspection plots
 """.split()

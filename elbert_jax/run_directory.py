@@ -1,0 +1,40 @@
+"""A run's folder belongs to one configuration, which lies in its config.json."""
+
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from elbert_jax.data.corpus import Config
+from elbert_jax.errors import UserError
+
+
+def claim(workdir: pathlib.Path, config: Config) -> None:
+    """Makes the folder, and writes the configuration into it."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    temporary = workdir / "config.json.tmp"
+    temporary.write_text(config.to_json(indent=2))
+    temporary.replace(workdir / "config.json")
+
+
+def refuse_other(workdir: pathlib.Path, config: Config) -> None:
+    """Raises a UserError where the folder holds a run with another configuration."""
+    path = workdir / "config.json"
+    if not path.exists():
+        return
+    stored, mine = orjson.loads(path.read_bytes()), orjson.loads(config.to_json())
+    differ = ", ".join(sorted(_differences(stored, mine, "config")))
+    if differ:
+        raise UserError(
+            f"{workdir} holds a run with another configuration ({differ} differs): "
+            "name another --workdir, or give the configuration it was started with"
+        )
+
+
+def _differences(one: Any, other: Any, name: str) -> Iterator[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in one.keys() | other.keys():
+            yield from _differences(one.get(key), other.get(key), f"{name}.{key}")
+    elif one != other:
+        yield name
