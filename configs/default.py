@@ -34,6 +34,7 @@ def get_config() -> Any:  # a ConfigDict
     config.eval_batch_size = 64
     config.accumulate = 1  # batches to one update
     config.epochs = 3
+    config.optimizer = "adamw"  # or "lamb"
     config.learning_rate = 3e-5
     config.warmup_ratio = 0.1
     config.weight_decay = 0.01

@@ -66,14 +66,20 @@ class AlbertConfig:
             raise ValueError(f"dtype is {self.dtype!r}; it may be float32, bfloat16")
 
 
-class _Linear(nnx.Linear):
+class Linear(nnx.Linear):
     def __init__(self, config: AlbertConfig, inputs: int, outputs: int, rngs: nnx.Rngs):
         init = nnx.initializers.normal(config.initializer_range)
         dtype = jnp.dtype(config.dtype)
         super().__init__(inputs, outputs, kernel_init=init, dtype=dtype, rngs=rngs)
 
+    def __call__(self, x: Array) -> Array:
+        """Multiplies matrices, whatever the leading axes: XLA's gradient of a product
+        of higher rank is half as fast on a CPU."""
+        y = super().__call__(x.reshape(-1, x.shape[-1]))
+        return y.reshape(*x.shape[:-1], y.shape[-1])
 
-class _LayerNorm(nnx.LayerNorm):
+
+class LayerNorm(nnx.LayerNorm):
     """Mean and variance are float32 whatever the compute dtype."""
 
     def __init__(self, config: AlbertConfig, size: int, rngs: nnx.Rngs):
@@ -103,7 +109,7 @@ class Embeddings(nnx.Module):
         self.word_embeddings = table(config.vocab_size)
         self.position_embeddings = table(config.max_position_embeddings)
         self.token_type_embeddings = table(config.type_vocab_size)
-        self.layer_norm = _LayerNorm(config, config.embedding_size, rngs)
+        self.layer_norm = LayerNorm(config, config.embedding_size, rngs)
         self.dropout_rate = config.hidden_dropout_prob
 
     def __call__(
@@ -123,11 +129,11 @@ class Attention(nnx.Module):
 
     def __init__(self, config: AlbertConfig, rngs: nnx.Rngs):
         size = config.hidden_size
-        self.query = _Linear(config, size, size, rngs)
-        self.key = _Linear(config, size, size, rngs)
-        self.value = _Linear(config, size, size, rngs)
-        self.dense = _Linear(config, size, size, rngs)
-        self.layer_norm = _LayerNorm(config, size, rngs)
+        self.query = Linear(config, size, size, rngs)
+        self.key = Linear(config, size, size, rngs)
+        self.value = Linear(config, size, size, rngs)
+        self.dense = Linear(config, size, size, rngs)
+        self.layer_norm = LayerNorm(config, size, rngs)
         self.num_heads = config.num_attention_heads
         self.dropout_rate = config.hidden_dropout_prob
         self.probs_dropout_rate = config.attention_probs_dropout_prob
@@ -157,11 +163,11 @@ class EncoderLayer(nnx.Module):
 
     def __init__(self, config: AlbertConfig, rngs: nnx.Rngs):
         self.attention = Attention(config, rngs)
-        self.ffn = _Linear(config, config.hidden_size, config.intermediate_size, rngs)
-        self.ffn_output = _Linear(
+        self.ffn = Linear(config, config.hidden_size, config.intermediate_size, rngs)
+        self.ffn_output = Linear(
             config, config.intermediate_size, config.hidden_size, rngs
         )
-        self.full_layer_layer_norm = _LayerNorm(config, config.hidden_size, rngs)
+        self.full_layer_layer_norm = LayerNorm(config, config.hidden_size, rngs)
         self.activation = ACTIVATIONS[config.hidden_act]
         self.dropout_rate = config.hidden_dropout_prob
 
@@ -187,14 +193,14 @@ class Albert(nnx.Module):
     def __init__(self, config: AlbertConfig, rngs: nnx.Rngs):
         self.config = config
         self.embeddings = Embeddings(config, rngs)
-        self.embedding_hidden_mapping_in = _Linear(
+        self.embedding_hidden_mapping_in = Linear(
             config, config.embedding_size, config.hidden_size, rngs
         )
         self.albert_layers = nnx.List(
             [EncoderLayer(config, rngs) for _ in range(config.inner_group_num)]
         )
-        self.pooler = _Linear(config, config.hidden_size, config.hidden_size, rngs)
-        self.classifier = _Linear(config, config.hidden_size, config.num_labels, rngs)
+        self.pooler = Linear(config, config.hidden_size, config.hidden_size, rngs)
+        self.classifier = Linear(config, config.hidden_size, config.num_labels, rngs)
 
     def embed(
         self,
@@ -256,7 +262,11 @@ class Albert(nnx.Module):
         if key is not None:
             first, *_ = keys = jax.random.split(key, depth + 1)
             keys, rngs = keys[1:], nnx.Rngs(dropout=first)
-        return jax.lax.scan(step, self.embed(tokens, types, rngs=rngs), keys, depth)[1]
+        x = self.embed(tokens, types, rngs=rngs)
+        # Unrolled, the gradient runs 1.3 times as fast on a CPU, at the same compile
+        # time; without a gradient there is nothing to win.
+        unroll = 1 if key is None else depth
+        return jax.lax.scan(step, x, keys, depth, unroll=unroll)[1]
 
 
 def init(config: AlbertConfig, key: Array) -> Params:

@@ -2,7 +2,9 @@
 
     python -m elbert_jax.convert --from=albert/albert-base-v2 --to=models/base
 
-The result opens here and with Hugging Face's AutoModelForSequenceClassification.
+The result opens here and with Hugging Face's AutoModelForSequenceClassification. With
+--head=pretraining it keeps the heads of pieces and of sentence order in place of the
+classifier, and opens with AlbertForPreTraining and AlbertForMaskedLM.
 """
 
 import shutil
@@ -14,8 +16,13 @@ from absl import flags
 from elbert_jax import errors, hf, hub
 from elbert_jax.errors import UserError
 
+_MODELS = {"classifier": hf.CLASSIFIER, "pretraining": hf.PRETRAINING}
+
 _FROM = flags.DEFINE_string("from", None, "A directory, or a model's id on the hub.")
 _TO = flags.DEFINE_string("to", None, "The directory to write; new or empty.")
+_HEAD = flags.DEFINE_enum(
+    "head", "classifier", [*_MODELS], "What the checkpoint is read and written as."
+)
 _REVISION = flags.DEFINE_string("revision", None, "The hub's branch, tag or commit.")
 _LOCAL = flags.DEFINE_bool("local_files_only", False, "Look in the local cache only.")
 _PICKLE = flags.DEFINE_bool(
@@ -30,11 +37,13 @@ def main(argv):
     to = Path(_TO.value).expanduser().resolve()
     if to.exists() and not (to.is_dir() and not any(to.iterdir())):
         raise UserError(f"--to={_TO.value} exists already and is no empty directory")
+    head = _MODELS[_HEAD.value]
     model = hf.load(
         _FROM.value,
         revision=_REVISION.value,
         local_files_only=_LOCAL.value,
         allow_pickle=_PICKLE.value,
+        model=head,
     )
     tokenizer = [model.directory / name for name in hub.TOKENIZER]
     tokenizer = [path for path in tokenizer if path.is_file()]
@@ -42,7 +51,7 @@ def main(argv):
         to.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=to.parent) as scratch:
             whole = Path(scratch, "model")  # it appears under its name when complete
-            hf.save(whole, model.config, model.params, model.labels)
+            hf.save(whole, model.config, model.params, model.labels, model=head)
             for path in tokenizer:
                 shutil.copyfile(path, whole / path.name)
             whole.rename(to)

@@ -11,6 +11,11 @@ class UserError(ValueError):
     """Something the user can mend; the message is one line that says what."""
 
 
+def warn(message: Warning | str, *_: object) -> None:
+    """Tells the user, in one line on standard error, what is amiss but bearable."""
+    print("warning:", " ".join(str(message).split()), file=sys.stderr)
+
+
 def run(main: Callable[[Sequence[str]], None]) -> None:
     """Runs a command's `main` under absl; a UserError is one line and status 2."""
 
@@ -29,7 +34,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         return rest
 
     def guarded(argv: Sequence[str]) -> None:
-        warnings.showwarning = _warn
+        warnings.showwarning = warn
         try:
             main(argv)
         except UserError as error:
@@ -42,10 +47,6 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
             sys.exit(141)
 
     app.run(guarded, flags_parser=parse)
-
-
-def _warn(message: Warning | str, *_: object) -> None:
-    print("warning:", " ".join(str(message).split()), file=sys.stderr)
 
 
 def _stop(message: str) -> None:

@@ -34,6 +34,12 @@ def full_text(config: AlbertConfig, length: ArrayLike) -> np.ndarray:
     return _encoder(config, length, config.num_hidden_layers) + head(config)
 
 
+def masked_piece(config: AlbertConfig) -> int:
+    """Returns the cost of the masked language model's head for one position."""
+    e = config.embedding_size
+    return 2 * config.hidden_size * e + 2 * e * config.vocab_size
+
+
 def _encoder(config: AlbertConfig, length: ArrayLike, depth: ArrayLike) -> np.ndarray:
     length = np.asarray(length, np.float64)
     embed = 2 * config.embedding_size * config.hidden_size * length

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,12 +13,12 @@ import orjson
 import safetensors.numpy
 from jaxtyping import Array
 
-from elbert_jax import albert, hub
+from elbert_jax import albert, hub, masked_lm
 from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.errors import UserError
 
 # The weight table, module by module: our name, then theirs.
-_BODY = {  # theirs follow "albert.", except in a bare AlbertModel
+_BODY = {  # theirs follow "albert.", except in a bare AlbertModel; ours, `Model.body`
     "embeddings.word_embeddings": "embeddings.word_embeddings",
     "embeddings.position_embeddings": "embeddings.position_embeddings",
     "embeddings.token_type_embeddings": "embeddings.token_type_embeddings",
@@ -38,8 +38,7 @@ _LAYER = {  # ours follow "albert_layers.N.", theirs that and the one layer grou
 }
 _LEAF = {"embedding": "weight", "kernel": "weight", "scale": "weight", "bias": "bias"}
 
-# Heads that are no text classifier's, and buffers that old versions stored.
-_OTHER_HEADS = ("predictions.", "sop_classifier.", "qa_outputs.")
+# Buffers that old versions stored.
 _BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
 # Their "classifier" reads single tokens, or scores one choice of several.
 _OTHER_CLASSIFIERS = ("AlbertForTokenClassification", "AlbertForMultipleChoice")
@@ -48,6 +47,42 @@ _OTHER_CLASSIFIERS = ("AlbertForTokenClassification", "AlbertForMultipleChoice")
 _DEFAULTS = {"hidden_size": 4096, "num_attention_heads": 64, "intermediate_size": 16384}
 _ONLY = {"num_hidden_groups": 1, "position_embedding_type": "absolute"}
 _NOT_SETTINGS = {"num_labels", "dtype"}  # id2label's length; that of our computation
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A class of Hugging Face's, and the one here that holds the same parameters."""
+
+    architecture: str
+    init: Callable[[AlbertConfig, Array], Params]
+    body: str  # where the parameters of `Albert` are among ours
+    heads: Mapping[str, str]  # modules: our name, then theirs
+    others: tuple[str, ...]  # heads of other classes
+    num_labels: int | None = None  # where the class has no choice
+    tied: str | None = None  # theirs that repeats the word embeddings
+
+
+CLASSIFIER = Model(
+    "AlbertForSequenceClassification",
+    albert.init,
+    "",
+    {"classifier": "classifier"},
+    ("predictions.", "sop_classifier.", "qa_outputs."),
+)
+PRETRAINING = Model(
+    "AlbertForPreTraining",
+    masked_lm.init,
+    "albert.",
+    {
+        "albert.classifier": "sop_classifier.classifier",
+        "predictions": "predictions",
+        "predictions.dense": "predictions.dense",
+        "predictions.layer_norm": "predictions.LayerNorm",
+    },
+    ("classifier.", "qa_outputs.", "predictions.decoder."),
+    num_labels=2,
+    tied="predictions.decoder.weight",
+)
 
 
 class Weight(NamedTuple):
@@ -68,20 +103,31 @@ class Checkpoint:
     labels: tuple[str, ...]
     mapped: tuple[str, ...]
     initialised: tuple[str, ...]  # not in the file: fresh from the key
-    ignored: tuple[str, ...]  # in the file, but of no use to a text classifier
+    ignored: tuple[str, ...]  # in the file, but of no use to the model wanted
     directory: Path
 
+    def tell(self) -> None:
+        """Prints which parameters are not the file's, and what is not used."""
+        for what, names in (
+            ("initialised afresh", self.initialised),
+            ("not used", self.ignored),
+        ):
+            if names:
+                print(f"{self.directory}: {what}: {', '.join(names)}")
 
-def weights(config: AlbertConfig, prefix: str = "albert.") -> list[Weight]:
+
+def weights(
+    config: AlbertConfig, prefix: str = "albert.", model: Model = CLASSIFIER
+) -> list[Weight]:
     """Returns the weight table, in the order of the leaves of the parameters."""
-    modules = {ours: prefix + theirs for ours, theirs in _BODY.items()}
-    modules["classifier"] = "classifier"
+    modules = {model.body + ours: prefix + theirs for ours, theirs in _BODY.items()}
+    modules |= model.heads
     for n in range(config.inner_group_num):
         group = f"{prefix}encoder.albert_layer_groups.0.albert_layers.{n}"
         for ours, theirs in _LAYER.items():
-            modules[f"albert_layers.{n}.{ours}"] = f"{group}.{theirs}"
+            modules[f"{model.body}albert_layers.{n}.{ours}"] = f"{group}.{theirs}"
     rows = []
-    for path, leaf in _leaves(_abstract(config)):
+    for path, leaf in _leaves(_abstract(config, model)):
         module, _, name = path.rpartition(".")
         shape = leaf.shape[::-1] if name == "kernel" else leaf.shape
         key = f"{modules[module]}.{_LEAF[name]}"
@@ -97,11 +143,12 @@ def load(
     allow_pickle: bool = False,
     num_labels: int | None = None,
     key: Array | None = None,
+    model: Model = CLASSIFIER,
 ) -> Checkpoint:
     """Reads any ALBERT that Hugging Face's library saved, as a text classifier.
 
-    A missing pooler or classifier is initialised; so is the classifier where the
-    file's is one of tokens or of multiple choices, or has no pooler before it.
+    A missing pooler or head is initialised; so is the classifier where the file's is
+    one of tokens or of multiple choices, or has no pooler before it.
 
     Args:
       source: a directory, or a model's id on the hub. HF_HUB_OFFLINE is honoured.
@@ -112,6 +159,7 @@ def load(
       num_labels: classes wanted; a classifier of another size is initialised afresh.
         None takes the file's.
       key: for what is initialised; None is `jax.random.key(0)`.
+      model: what it is read as, if not as a classifier.
 
     Raises:
       UserError: names the file, setting or tensor that is missing, wrong or unknown.
@@ -122,6 +170,7 @@ def load(
         local_files_only=local_files_only,
         allow_pickle=allow_pickle,
     )
+    num_labels = model.num_labels or num_labels
     settings = hub.read_json(directory / hub.CONFIG)
     try:
         config, labels = _parse(settings, num_labels)
@@ -130,24 +179,32 @@ def load(
     tensors = hub.read_tensors(directory, allow_pickle)
 
     prefix = "albert." if any(name.startswith("albert.") for name in tensors) else ""
-    rows = weights(config, prefix)
+    rows = weights(config, prefix, model)
     architectures = str(settings.get("architectures"))
     foreign = any(name in architectures for name in _OTHER_CLASSIFIERS)
-    head = tensors.get("classifier.weight")
+    classifier = model.heads[f"{model.body}classifier"]
+    head = tensors.get(f"{classifier}.weight")
     resized = num_labels and head is not None and len(head) != num_labels
     unpooled = f"{prefix}pooler.weight" not in tensors
-    useless = _OTHER_HEADS + ("classifier.",) * bool(foreign or resized or unpooled)
+    useless = model.others + (f"{classifier}.",) * bool(foreign or resized or unpooled)
     ignored = {k for k in tensors if k.startswith(useless) or k.endswith(_BUFFERS)}
     found = tensors.keys() - ignored
     missing = [row.key for row in rows if row.key not in found]
 
     _refuse(directory, "unknown", found - {row.key for row in rows})
-    whole = {f"{prefix}pooler", "classifier"} - {_module(name) for name in found}
-    _refuse(directory, "missing", {k for k in missing if _module(k) not in whole})
+    optional = {f"{prefix}pooler."}
+    optional |= {f"{name.partition('.')[0]}." for name in model.heads.values()}
+    absent = tuple(o for o in optional if not any(k.startswith(o) for k in found))
+    _refuse(directory, "missing", {k for k in missing if not k.startswith(absent)})
+
+    if model.tied in tensors:
+        table = tensors[f"{prefix}embeddings.word_embeddings.weight"]
+        if not np.array_equal(tensors[model.tied], table):
+            raise UserError(f"{directory}: {model.tied} is not tied to the embeddings")
 
     @jax.jit  # so that XLA drops the parameters that the file holds
     def initialise(key: Array) -> dict[str, Array]:
-        leaves = jax.tree.leaves(albert.init(config, key))
+        leaves = jax.tree.leaves(model.init(config, key))
         named = zip(rows, leaves, strict=True)
         return {row.key: leaf for row, leaf in named if row.key in missing}
 
@@ -161,7 +218,7 @@ def load(
     ]
     return Checkpoint(
         config=config,
-        params=jax.tree.unflatten(jax.tree.structure(_abstract(config)), leaves),
+        params=jax.tree.unflatten(jax.tree.structure(_abstract(config, model)), leaves),
         labels=labels,
         mapped=tuple(row.key for row in rows if row.key not in missing),
         initialised=tuple(missing),
@@ -175,14 +232,19 @@ def save(
     config: AlbertConfig,
     params: Params,
     labels: Sequence[str],
+    *,
+    model: Model = CLASSIFIER,
+    dtype: str = "float32",
 ) -> None:
-    """Writes what `load`, and Hugging Face's AutoModelForSequenceClassification, read.
+    """Writes what `load`, and Hugging Face's class of that name, read.
 
     Each file is replaced in one step. Tokenizer files are the caller's to add.
 
     Args:
       directory: made if need be; other files in it stay.
       labels: the classes' names, in the order of the logits.
+      model: whose parameters they are.
+      dtype: of the file; or "float16", of half the size.
     """
     if len(labels) != config.num_labels or len(set(labels)) != len(labels):
         raise UserError(
@@ -190,7 +252,7 @@ def save(
         )
     settings = {
         **dataclasses.asdict(config),
-        "architectures": ["AlbertForSequenceClassification"],
+        "architectures": [model.architecture],
         "model_type": "albert",
         "num_hidden_groups": 1,
         "id2label": {str(i): label for i, label in enumerate(labels)},
@@ -198,12 +260,12 @@ def save(
         "pad_token_id": 0,
         "bos_token_id": 2,
         "eos_token_id": 3,
-        "dtype": "float32",  # of the file
+        "dtype": dtype,  # of the file
     }
     del settings["num_labels"]  # id2label says it
-    arrays = {path: np.asarray(x, np.float32) for path, x in _leaves(params)}
+    arrays = {path: np.asarray(x, dtype) for path, x in _leaves(params)}
     tensors = {}
-    for row in weights(config):
+    for row in weights(config, model=model):
         array = arrays[row.path].T if row.transposed else arrays[row.path]
         # safetensors would write a transposed view's bytes in the order in memory.
         tensors[row.key] = np.ascontiguousarray(array)
@@ -219,18 +281,14 @@ def save(
         partial.replace(directory / name)
 
 
-def _abstract(config: AlbertConfig) -> Params:
+def _abstract(config: AlbertConfig, model: Model) -> Params:
     """Returns the parameters' shapes, in their tree."""
-    return jax.eval_shape(lambda: albert.init(config, jax.random.key(0)))
+    return jax.eval_shape(lambda: model.init(config, jax.random.key(0)))
 
 
 def _leaves(params: Params) -> Iterator[tuple[str, Any]]:
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         yield ".".join(str(entry.key) for entry in path), leaf
-
-
-def _module(key: str) -> str:
-    return key.rpartition(".")[0]
 
 
 def _refuse(directory: Path, fault: str, keys: set[str]) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from elbert_jax.albert import AlbertConfig
 from elbert_jax.data.corpus import Config, Corpus
 
@@ -81,6 +83,67 @@ full depth. "none" is stage 1 alone.
 ## Every text at one layer
 
 {layers}
+"""
+
+
+def render_pretrained(
+    model: AlbertConfig,
+    config: Config,
+    *,
+    names: Sequence[str],
+    documents: int,
+    pieces: int,
+    effort: tuple[int, float],
+    layers: Mapping[str, np.ndarray],
+) -> str:
+    """Returns the card of a pretrained encoder as Markdown.
+
+    Args:
+      model: the model's shape.
+      config: of the run.
+      names: the text files.
+      documents: how many there are in them.
+      pieces: how many the tokenizer makes of them.
+      effort: tokens seen, and seconds spent.
+      layers: what the heads reach on held-out documents after every layer, [D].
+    """
+    tokens, seconds = effort
+    start = f"from {config.init}" if config.init else "from random weights"
+    depth = len(layers["mlm_loss"])
+    phases = _table(
+        ["depth", "tokens of a row", "share of the steps"],
+        [(d, length, f"{share:g}") for d, length, share in config.phases],
+    )
+    names_of = ("mlm_accuracy", "mlm_perplexity", "sop_accuracy")
+    columns = [[_number(value) for value in layers[name]] for name in names_of]
+    scores = _table(
+        ["layer", "masked pieces", "perplexity", "sentence order"],
+        zip(range(1, depth + 1), *columns),
+    )
+    return f"""---
+library_name: elbert_jax
+pipeline_tag: fill-mask
+---
+# ALBERT, pretrained on {", ".join(names)}
+
+- Trained {start}: masked pieces and sentence order; seed {config.seed}.
+- {documents:,} documents of {pieces:,} pieces, {config.data.held_out:.0%} of the
+  documents held out.
+- {tokens:,} tokens seen in {config.steps:,} steps; {seconds / 3600:.2f} hours.
+- {model.num_hidden_layers} layers that share their weights, hidden size
+  {model.hidden_size}, {model.vocab_size:,} pieces, float numbers as
+  {config.export_dtype}.
+
+Fine-tune it: `python -m elbert_jax.train --config=... --config.init=DIR`.
+`transformers` opens the directory as `AlbertForPreTraining` or `AlbertForMaskedLM`.
+
+## Phases
+
+{phases}
+
+## Held-out documents, read after every layer
+
+{scores}
 """
 
 

@@ -1,9 +1,14 @@
-"""The optimizer: AdamW with warm-up and decay, and ELBERT's t_i beside it."""
+"""The optimizer: AdamW or LAMB with warm-up and decay, and ELBERT's t_i beside it."""
+
+from collections.abc import Hashable
+from typing import Any
 
 import jax
 import optax
 
 from elbert_jax.albert import Params
+
+OPTIMIZERS: dict[str, Any] = {"adamw": optax.adamw, "lamb": optax.lamb}
 
 
 def decay_mask(params: Params) -> Params:
@@ -24,28 +29,28 @@ def learning_rate(
 def build(
     schedule: optax.Schedule,
     *,
+    name: str = "adamw",
     weight_decay: float,
     clip_norm: float,
-    t_learning_rate: float,
     accumulate: int,
+    t_learning_rate: float = 0.0,
 ) -> optax.GradientTransformation:
-    """Returns the optimizer of `{"model": parameters, "t": ELBERT's t_i}`.
+    """Returns the optimizer of `{"model": parameters}`, with ELBERT's t_i as `"t"`.
 
     Args:
       schedule: learning rate of the model by update.
-      weight_decay: AdamW's, on the model's matrices.
+      name: of `OPTIMIZERS`, for the model.
+      weight_decay: of the model's matrices.
       clip_norm: largest global norm of the model's gradient.
-      t_learning_rate: of the t_i, which learn by Adam without decay (ELBERT: 1e-2).
       accumulate: batches whose gradients are averaged into one update.
+      t_learning_rate: of the t_i, which learn by Adam without decay (ELBERT: 1e-2).
     """
     model = optax.chain(
         optax.clip_by_global_norm(clip_norm),
-        optax.adamw(schedule, weight_decay=weight_decay, mask=decay_mask),
+        OPTIMIZERS[name](schedule, weight_decay=weight_decay, mask=decay_mask),
     )
-    both = optax.multi_transform(
-        {"model": model, "t": optax.adam(t_learning_rate)},
-        {"model": "model", "t": "t"},
-    )
+    parts: dict[Hashable, Any] = {"model": model, "t": optax.adam(t_learning_rate)}
+    both = optax.multi_transform(parts, lambda variables: {k: k for k in variables})
     if accumulate == 1:
         return both
     return optax.MultiSteps(both, accumulate).gradient_transformation()

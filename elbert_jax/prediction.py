@@ -27,7 +27,7 @@ from elbert_jax.data import rows, sources
 from elbert_jax.data.example import Example
 from elbert_jax.data.output import Row
 from elbert_jax.data.rows import BadRow
-from elbert_jax.errors import UserError
+from elbert_jax.errors import UserError, warn
 
 # Rows answered and kept together. Many keep the slots full; few show progress soon, and
 # cost little when a job is killed: so chunks double from the one to the other.
@@ -103,10 +103,9 @@ def predict(
 def _complain(counts: Counter[str], damage: list[UserError], bad_rows: str) -> None:
     total, bad, unscored = counts.total(), counts["bad"], counts["unscored"]
     if unscored:
-        print(
-            f"warning: {unscored} of {total - bad} answers have no score and mean "
-            "nothing: the model's output is not finite, so check its weights",
-            file=sys.stderr,
+        warn(
+            f"{unscored} of {total - bad} answers have no score and mean nothing: "
+            "the model's output is not finite, so check its weights"
         )
     faults = [f"{error}; the {total} rows before that are done" for error in damage]
     if bad:

@@ -6,7 +6,7 @@ Run:    python -m elbert_jax.train --config=configs/sst2.py --workdir=runs/sst2
 from absl import flags
 from ml_collections import config_flags
 
-from elbert_jax import errors, trainer
+from elbert_jax import errors, finetuning
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Checkpoints, logs and the model.")
@@ -18,7 +18,7 @@ def main(argv):
         raise errors.UserError(
             "give --config=FILE, a configuration that is there, and --workdir=DIR"
         )
-    trainer.train(_CONFIG.value, _WORKDIR.value)
+    finetuning.train(_CONFIG.value, _WORKDIR.value)
 
 
 if __name__ == "__main__":

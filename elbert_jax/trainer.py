@@ -1,17 +1,14 @@
-"""Fine-tuning with a loss at every exit, from data to a model directory.
-
-A run goes on from the first of these that is there: its own newest checkpoint, the
-checkpoint or hub id that `config.init` names, random weights shaped as `config.model`.
-"""
+"""The train loop: batches to a model directory, through kills, for any objective."""
 
 import contextlib
-import dataclasses
 import functools
 import pathlib
 import shutil
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
+import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,34 +16,15 @@ import optax
 import tqdm
 from jaxtyping import Array
 
-from elbert_jax import (
-    albert,
-    evaluation,
-    exits,
-    hf,
-    losses,
-    metrics,
-    model_card,
-    operating_point,
-    optimizer,
-    run_directory,
-)
-from elbert_jax.albert import AlbertConfig, Params
+from elbert_jax import optimizer, roofline, run_directory
 from elbert_jax.checkpoint import Checkpoints
-from elbert_jax.data import batching, corpus
-from elbert_jax.data.batching import Batch
-from elbert_jax.data.corpus import Config, Corpus
+from elbert_jax.data.corpus import Config
 from elbert_jax.errors import UserError
 from elbert_jax.metric_writer import MetricWriter
 
-_AT_LEAST_ONE = (
-    "batch_size",
-    "eval_batch_size",
-    "accumulate",
-    "epochs",
-    "log_every",
-    "checkpoint_every",
-)
+# (trained variables, batch, key) -> (loss, measured); traced by jit.
+Loss = Callable[[Any, Any, Array], tuple[Array, dict[str, Array]]]
+_GRADIENT = 3  # a forward pass, and two of its size backward
 
 
 class TrainState(NamedTuple):
@@ -54,182 +32,196 @@ class TrainState(NamedTuple):
 
     step: Array  # batches seen
     not_finite_at: Array  # the first step whose loss was not finite; 0: none was
-    params: Any  # {"model": Albert's parameters, "t": ELBERT's t_i [D - 1]}
+    params: Any  # the trained variables; {"model": parameters, ...}
     opt_state: optax.OptState
 
 
+class Stage(NamedTuple):
+    """So many steps with one loss."""
+
+    steps: int
+    loss: Loss
+
+
+class Evaluation(NamedTuple):
+    """What held-out data say of the model."""
+
+    row: dict[str, Any]  # for the logs
+    score: float  # the parameters of the highest one are exported
+    sentence: str  # for the user
+
+
+class Effort(NamedTuple):
+    """What training has cost so far, over all starts of a run."""
+
+    tokens: int  # real ones, without padding
+    seconds: float  # in training steps
+
+
+class Objective(Protocol):
+    """What is trained for. `fit` knows no more of it than this."""
+
+    stages: Sequence[Stage]
+    eval_every: int  # steps between evaluations; the last step has one too
+    dtype: str  # of the computation
+    t_learning_rate: float  # of ELBERT's t_i, where they are among the variables
+
+    def variables(self) -> Any:
+        """Returns what is trained, before the first step: {"model": ..., ...}."""
+        ...
+
+    def batches(self) -> grain.DatasetIterator[Any]:
+        """Returns the batches of all stages."""
+        ...
+
+    def flops(self, batch: Any, step: int) -> float:
+        """Returns the cost of the forward pass over the real tokens."""
+        ...
+
+    def evaluate(self, variables: Any, step: int) -> Evaluation:
+        """Measures the variables on held-out data after `step` steps."""
+        ...
+
+    def export(
+        self, directory: pathlib.Path, variables: Any, step: int, effort: Effort
+    ) -> None:
+        """Writes a model directory with the variables of a step."""
+        ...
+
+
+_AT_LEAST_ONE = ("accumulate", "log_every", "checkpoint_every")
+
+
+def check(config: Config, at_least_one: Sequence[str]) -> None:
+    """Raises a UserError where a setting of the loop, or one of these, cannot be."""
+    for name in (*_AT_LEAST_ONE, *at_least_one):
+        if config[name] < 1:
+            raise UserError(f"config.{name} is {config[name]}; it must be at least 1")
+    if config.optimizer not in optimizer.OPTIMIZERS:
+        known = ", ".join(optimizer.OPTIMIZERS)
+        raise UserError(f"config.optimizer is {config.optimizer!r}; it may be {known}")
+
+
 def make_train_step(
-    config: AlbertConfig, tx: optax.GradientTransformation, weighting: str
-) -> Callable[[TrainState, Batch, Array], tuple[TrainState, dict[str, Array]]]:
+    loss_function: Loss, tx: optax.GradientTransformation
+) -> Callable[[TrainState, Any, Array], tuple[TrainState, dict[str, Array]]]:
     """Returns the compiled step `(state, batch, key) -> (state, measured)`.
 
-    The state is donated. Measured are `loss`; `layer_loss`, `layer_accuracy` and
-    `layer_weight`, [D] each; `gradient_norm` of the model.
+    The state is donated. Measured are `loss`, the `gradient_norm` of the model, and
+    what the loss function measures.
     """
 
-    def loss_function(params: Any, batch: Batch, key: Array):
-        model = albert.bind(config, params["model"])
-        logits = model(*batch.inputs, key=key)
-        labels, weight = batch.targets
-        by_layer = losses.layer_losses(logits, labels, weight)
-        weights = losses.layer_weights(weighting, params["t"])
-        hits = (logits.argmax(-1) == labels[None]).astype(jnp.float32)
-        return (weights * by_layer).sum(), {
-            "layer_loss": by_layer,
-            "layer_accuracy": losses.weighted_mean(hits, weight),
-            "layer_weight": weights,
-        }
-
     @functools.partial(jax.jit, donate_argnums=0)
-    def train_step(state: TrainState, batch: Batch, key: Array):
+    def train_step(state: TrainState, batch: Any, key: Array):
         key = jax.random.fold_in(key, state.step)
         value_and_grad = jax.value_and_grad(loss_function, has_aux=True)
-        (loss, layers), gradient = value_and_grad(state.params, batch, key)
+        (loss, others), gradient = value_and_grad(state.params, batch, key)
         updates, opt_state = tx.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         norm = optax.tree.norm(gradient["model"])
         step, bad = state.step + 1, state.not_finite_at
         bad = jnp.where((bad == 0) & ~jnp.isfinite(loss), step, bad)
-        measured = {"loss": loss, "gradient_norm": norm} | layers
+        measured = {"loss": loss, "gradient_norm": norm} | others
         return TrainState(step, bad, params, opt_state), measured
 
     return train_step
 
 
-def train(config: Config, workdir: str | pathlib.Path) -> None:
-    """Trains as `config` says, and leaves a model directory in `workdir/model`.
+def is_finished(config: Config, workdir: pathlib.Path) -> bool:
+    """Returns, and says, whether the folder holds the finished model of a run.
+
+    Raises:
+      UserError: the folder holds a run with another configuration.
+    """
+    run_directory.refuse_other(workdir, config)
+    if (workdir / "model").exists():
+        print(f"nothing to do: the finished model is in {workdir / 'model'}")
+        return True
+    return False
+
+
+def fit(config: Config, workdir: pathlib.Path, objective: Objective) -> None:
+    """Trains for `objective`, and leaves a model directory in `workdir/model`.
 
     Started again after a kill, it goes on from the newest checkpoint and gives the
     losses of a run that was never stopped.
 
     Raises:
-      UserError: the configuration, the data or the workdir cannot be used, or the loss
-        is not finite.
+      UserError: the loss is not finite.
     """
-    workdir = pathlib.Path(workdir).absolute()
-    criterion = _check(config)
-    run_directory.refuse_other(workdir, config)
-    if (workdir / "model").exists():
-        print(f"nothing to do: the finished model is in {workdir / 'model'}")
-        return
-    data = corpus.load(config, workdir)
-    model_config, params = _initial_model(config, data)
     run_directory.claim(workdir, config)
-    run = _Run(config, workdir, data, model_config, criterion)
-    run.fit(params)
+    run = _Run(config, workdir, objective)
+    run.fit()
     run.export()
-
-
-def _check(config: Config) -> exits.Criterion:
-    """Returns the criterion that is named; refuses values that no run can have."""
-    if config.weighting not in losses.WEIGHTINGS:
-        known = ", ".join(losses.WEIGHTINGS)
-        raise UserError(f"config.weighting is {config.weighting!r}; it may be {known}")
-    for name in _AT_LEAST_ONE:
-        if config[name] < 1:
-            raise UserError(f"config.{name} is {config[name]}; it must be at least 1")
-    try:
-        return exits.from_dict(config.exit.to_dict())
-    except ValueError as error:
-        raise UserError(f"config.exit: {error}") from error
-
-
-def _initial_model(config: Config, data: Corpus) -> tuple[AlbertConfig, Params]:
-    key, labels = jax.random.fold_in(jax.random.key(config.seed), 0), len(data.labels)
-    if config.init:
-        start = hf.load(config.init, num_labels=labels, key=key)
-        for what, names in (
-            ("initialised afresh", start.initialised),
-            ("not used", start.ignored),
-        ):
-            if names:
-                print(f"{config.init}: {what}: {', '.join(names)}")
-        model_config = dataclasses.replace(start.config, dtype=config.dtype)
-        vocabulary = model_config.vocab_size
-        if len(data.tokenizer) > vocabulary:
-            raise UserError(
-                f"the tokenizer has {len(data.tokenizer)} pieces, but {config.init} "
-                f"embeds {vocabulary}: name its own tokenizer in config.data.tokenizer"
-            )
-        return model_config, start.params
-    try:
-        model_config = AlbertConfig(
-            **config.model,
-            vocab_size=len(data.tokenizer),
-            num_labels=labels,
-            dtype=config.dtype,
-        )
-    except (TypeError, ValueError) as error:
-        raise UserError(f"config.model: {error}") from error
-    return model_config, albert.init(model_config, key)
 
 
 class _Run:
     """One training run: what stays the same from its first step to its last."""
 
-    def __init__(
-        self,
-        config: Config,
-        workdir: pathlib.Path,
-        data: Corpus,
-        model_config: AlbertConfig,
-        criterion: exits.Criterion,
-    ):
-        self.config, self.workdir, self.data = config, workdir, data
-        self.model_config, self.criterion = model_config, criterion
-        self.buckets = batching.bucket_lengths(config.data.max_seq_length)
-        self.epoch_steps = batching.steps_per_epoch(data.train, config.batch_size)
-        self.total = self.epoch_steps * config.epochs
+    def __init__(self, config: Config, workdir: pathlib.Path, objective: Objective):
+        self.config, self.workdir, self.objective = config, workdir, objective
+        self.ends = np.cumsum([stage.steps for stage in objective.stages])
+        self.total = int(self.ends[-1])
         self.schedule = optimizer.learning_rate(
             config.learning_rate, self.total // config.accumulate, config.warmup_ratio
         )
         self.tx = optimizer.build(
             self.schedule,
+            name=config.optimizer,
             weight_decay=config.weight_decay,
             clip_norm=config.clip_norm,
-            t_learning_rate=config.t_learning_rate,
             accumulate=config.accumulate,
+            t_learning_rate=objective.t_learning_rate,
         )
         self.latest = Checkpoints(workdir / "checkpoints" / "latest", keep=2)
         self.best = Checkpoints(workdir / "checkpoints" / "best", keep=1)
 
-    def fit(self, params: Params) -> None:
-        """Trains from `params`, or the newest checkpoint, to the last step."""
-        config = self.config
-        t = losses.initial_t(self.model_config.num_hidden_layers)
-        trained = {"model": params, "t": t}
+    def fit(self) -> None:
+        """Trains from the newest checkpoint, if there is one, to the last step."""
+        config, objective = self.config, self.objective
+        trained = objective.variables()
         counts = jnp.zeros(2, jnp.int32)  # parts of it: a buffer is donated only once
         state = TrainState(counts[0], counts[1], trained, self.tx.init(trained))
-        batches = batching.train_iterator(
-            self.data.train, config.batch_size, config.epochs, config.seed, self.buckets
-        )
-        first = self.latest.latest() or 0
+        batches = objective.batches()
+        first, effort = self.latest.latest() or 0, Effort(0, 0.0)
         if first:
             state, record = self.latest.restore(first, state)
             batches.set_state(record["batches"])
+            effort = Effort(*record["effort"])
             print(f"going on from step {first} of {self.total}")
-        train_step = make_train_step(self.model_config, self.tx, config.weighting)
+        steps = [make_train_step(stage.loss, self.tx) for stage in objective.stages]
         key = jax.random.fold_in(jax.random.key(config.seed), 1)
         with (
             contextlib.closing(self.latest),
             contextlib.closing(MetricWriter(self.workdir, first)) as writer,
             tqdm.tqdm(total=self.total, initial=first, unit="batch") as bar,
         ):
+            meter = _Meter(objective, effort)
             for step in range(first + 1, self.total + 1):
-                state, measured = train_step(state, next(batches), key)
+                stage = int(np.searchsorted(self.ends, step))
+                batch = next(batches)
+                state, measured = steps[stage](state, batch, key)
+                meter.count(batch, step)
                 bar.update()
-                ends_epoch = step % self.epoch_steps == 0
-                keeps = ends_epoch or step % config.checkpoint_every == 0
+                evaluates = step % objective.eval_every == 0 or step == self.total
+                keeps = evaluates or step % config.checkpoint_every == 0
                 if keeps or step % config.log_every == 0:
                     self._check(state)
-                    writer.write(step, self._training_row(step, measured))
-                    bar.set_postfix(loss=f"{measured['loss']:.3f}", refresh=False)
-                if ends_epoch:
-                    row = self._validate(step, state.params["model"])
-                    writer.write(step, row)
-                    bar.write(self._sentence(row))
+                    rates = meter.read()
+                    writer.write(step, self._training_row(step, measured) | rates)
+                    shown = {"loss": f"{measured['loss']:.3f}"} | {
+                        "tokens/s": f"{rates['tokens_per_second']:,.0f}",
+                        "MFU": f"{rates['mfu']:.2f}",
+                    }
+                    bar.set_postfix(shown, refresh=False)
+                if evaluates:
+                    evaluation = self._evaluate(step, state.params, meter.effort)
+                    writer.write(step, evaluation.row)
+                    bar.write(evaluation.sentence)
                 if keeps:
-                    self.latest.save(step, state, {"batches": batches.get_state()})
+                    record = {"batches": batches.get_state(), "effort": meter.effort}
+                    self.latest.save(step, state, record)
+                    meter.reset()  # neither is training
 
     def _check(self, state: TrainState) -> None:
         if step := int(state.not_finite_at):
@@ -243,67 +235,57 @@ class _Run:
         rate = self.schedule((step - 1) // self.config.accumulate)
         return {"learning_rate": np.asarray(rate)} | jax.device_get(measured)
 
-    def _logits(self, params: Params) -> np.ndarray:
-        held_out = self.data.validation
-        batches = batching.eval_batches(
-            held_out, self.config.eval_batch_size, self.buckets
-        )
-        return evaluation.every_layer(self.model_config, params, batches, len(held_out))
-
-    def _validate(self, step: int, params: Params) -> dict[str, Any]:
-        """Scores the held-out texts, and keeps the parameters if they are the best."""
-        held_out, metric = self.data.validation, self.data.metric
-        logits = self._logits(params)
-        at_exit = evaluation.at_exit(
-            self.model_config, logits, held_out.labels, held_out.lengths, self.criterion
-        )
-        score = metrics.classification(held_out.labels, logits[-1].argmax(-1))[metric]
-        if score > self._best_score():
-            self.best.save(step, params, {"score": score})
+    def _evaluate(self, step: int, variables: Any, effort: Effort) -> Evaluation:
+        """Scores the variables, and keeps them if they are the best."""
+        evaluation = self.objective.evaluate(variables, step)
+        if evaluation.score > self._best_score():
+            record = {"score": evaluation.score, "effort": effort}
+            self.best.save(step, variables, record)
             self.best.wait()  # a run that resumes behind this step must find it
-        return {
-            "epoch": step // self.epoch_steps,
-            f"validation_{metric}": score,
-            f"validation_exit_{metric}": at_exit[metric],
-            "validation_mean_exit_layer": at_exit["mean_exit_layer"],
-            "validation_layer_accuracy": evaluation.layer_accuracy(
-                logits, held_out.labels
-            ),
-        }
-
-    def _sentence(self, row: dict[str, Any]) -> str:
-        metric, depth = self.data.metric, self.model_config.num_hidden_layers
-        return (
-            f"epoch {row['epoch']}: {metric} {row[f'validation_{metric}']:.4f} at full "
-            f"depth, {row[f'validation_exit_{metric}']:.4f} with early exit at layer "
-            f"{row['validation_mean_exit_layer']:.2f} of {depth} on average"
-        )
+        return evaluation
 
     def _best_score(self) -> float:
         step = self.best.latest()
         return -np.inf if step is None else self.best.record(step)["score"]
 
     def export(self) -> None:
-        """Writes the best parameters as a model directory, whole or not at all."""
-        config, data = self.model_config, self.data
-        shapes = jax.eval_shape(lambda: albert.init(config, jax.random.key(0)))
+        """Writes the best variables as a model directory, whole or not at all."""
         step = self.best.latest()
-        assert step is not None, "every epoch ends with an evaluation"
-        params, _ = self.best.restore(step, shapes)
-        report = evaluation.report(
-            config,
-            self._logits(params),
-            data.validation.labels,
-            data.validation.lengths,
-            self.criterion,
-        )
+        assert step is not None, "the last step has an evaluation"
+        shapes = jax.eval_shape(self.objective.variables)
+        variables, record = self.best.restore(step, shapes)
         directory = self.workdir / "model.tmp"
         shutil.rmtree(directory, ignore_errors=True)
-        hf.save(directory, config, params, data.labels)
-        data.tokenizer.save(directory)
-        operating_point.save(directory, self.criterion, report["at_exit"])
-        card = model_card.render(config, data, report, step, self.config)
-        (directory / "README.md").write_text(card)
+        effort = Effort(*record["effort"])
+        self.objective.export(directory, variables, step, effort)
         directory.rename(self.workdir / "model")
         self.best.close()
         print(f"the model of step {step} is in {self.workdir / 'model'}")
+
+
+class _Meter:
+    """What training costs, and how fast it is since it was last read or reset."""
+
+    def __init__(self, objective: Objective, effort: Effort):
+        self.objective, self.effort = objective, effort
+        self.peak = roofline.peak_flops(objective.dtype)
+        self.reset()
+
+    def reset(self) -> None:
+        self.start, self.tokens, self.flops = time.perf_counter(), 0, 0.0
+
+    def count(self, batch: Any, step: int) -> None:
+        self.tokens += int(batch.mask.sum())
+        self.flops += _GRADIENT * self.objective.flops(batch, step)
+
+    def read(self) -> dict[str, float]:
+        seconds, tokens = time.perf_counter() - self.start, self.tokens
+        self.effort = Effort(self.effort.tokens + tokens, self.effort.seconds + seconds)
+        mfu = self.flops / seconds / self.peak
+        self.reset()
+        return {
+            "tokens_seen": self.effort.tokens,
+            "hours": self.effort.seconds / 3600,
+            "tokens_per_second": tokens / seconds,
+            "mfu": mfu,
+        }

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from elbert_jax import albert, hf
+from elbert_jax import albert, hf, masked_lm
 
 CONFIG = albert.AlbertConfig(
     vocab_size=20,
@@ -68,6 +68,17 @@ def test_converts_a_directory_and_says_what_it_did(source, tmp_path):
     before, after = hf.load(source), hf.load(to)
     jax.tree.map(np.testing.assert_array_equal, before.params, after.params)
     assert after.labels == ("bad", "good")
+
+
+def test_keeps_the_pretraining_heads_when_asked_for(tmp_path):
+    source, to = tmp_path / "source", tmp_path / "to"
+    params = masked_lm.init(CONFIG, jax.random.key(0))
+    hf.save(source, CONFIG, params, ("kept", "swapped"), model=hf.PRETRAINING)
+    done = convert(f"--from={source}", f"--to={to}", "--head=pretraining")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\ninitialised 0\nignored 0\n" in done.stdout
+    for name in ("config.json", "model.safetensors"):
+        assert (to / name).read_bytes() == (source / name).read_bytes()
 
 
 def test_reports_what_was_initialised_and_ignored(source, tmp_path):

@@ -1,12 +1,13 @@
 """Costs against their formulae and against XLA's own count."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
-from elbert_jax import albert, flops
+from elbert_jax import albert, flops, masked_lm
 from elbert_jax.albert import AlbertConfig
 
 E, H, C, D = 16, 128, 3, 6
@@ -57,11 +58,11 @@ def test_long_corpora_do_not_overflow():
     assert flops.full_text(large, length).sum() > 1000 * 512 * 12 * 24 * 4092.0**2
 
 
-def xla(function, *shapes):
-    model = jax.eval_shape(lambda: albert.init(CONFIG, jax.random.key(0)))
+def xla(function, *shapes, module: Any = albert, config=CONFIG):
+    model = jax.eval_shape(lambda: module.init(config, jax.random.key(0)))
     args = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes]
     compiled = jax.jit(
-        lambda params, *args: function(albert.bind(CONFIG, params), *args)
+        lambda params, *args: function(module.bind(config, params), *args)
     )
     analysis = compiled.lower(model, *args).compile().cost_analysis()
     assert analysis is not None
@@ -78,3 +79,13 @@ def test_xla_counts_the_same_for_a_layer(batch, length):
 def test_xla_counts_the_same_for_the_head_and_the_projection():
     counted = xla(lambda model, x: model.classify(x), ((1, 8, H), np.float32))
     assert HEAD == pytest.approx(counted, rel=0.01)
+
+
+def test_xla_counts_the_same_for_the_masked_language_model():
+    config = dataclasses.replace(CONFIG, vocab_size=1000, embedding_size=64)
+    want = 7 * flops.masked_piece(config)
+    shapes = ((1, 7, H), np.float32), ((1000, 64), np.float32)
+    predict = lambda model, x, table: model.predictions(x, table)  # noqa: E731
+    counted = xla(predict, *shapes, module=masked_lm, config=config)
+    assert want == 7 * (2 * H * 64 + 2 * 64 * 1000)
+    assert want == pytest.approx(counted, rel=0.02)

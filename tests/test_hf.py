@@ -5,30 +5,31 @@ import functools
 import json
 import shutil
 import sys
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
+from hugging_face import (
+    CLASSIFIER,
+    HEADED,
+    POOLER,
+    PREDICTIONS,
+    SOP,
+    TINY,
+    batch,
+    edit_tensors,
+    hugging_face,
+    tensors_of,
+    torch,
+    torch_outputs,
+    transformers,
+)
 
 from elbert_jax import albert, hf
 from elbert_jax.errors import UserError
 
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
-
-TINY: dict[str, Any] = dict(
-    vocab_size=50,
-    embedding_size=8,
-    hidden_size=16,
-    num_hidden_layers=3,
-    num_attention_heads=4,
-    intermediate_size=32,
-    max_position_embeddings=20,
-    num_labels=3,
-)
 # The published depths and widths with a small vocabulary, and the noise added to the
 # weights: much, so that the two gelus differ; little where float32 itself would drift.
 SHAPES = {
@@ -54,47 +55,6 @@ SHAPES = {
         0.01,
     ),
 }
-HEADED = "AlbertForSequenceClassification"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def hugging_face(name=HEADED, noise=0.3, **sizes):
-    """A random model in which no bias is 0 and no LayerNorm scale 1."""
-    torch.manual_seed(0)
-    config = transformers.AlbertConfig(**{"vocab_size": 50, **sizes})
-    config._attn_implementation = "eager"
-    model = getattr(transformers, name)(config).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += noise * torch.randn_like(parameter)
-    return model
-
-
-def batch(length=12):
-    """Two pairs and a single text, padded with ids that mean something."""
-    rng = np.random.default_rng(0)
-    tokens = rng.integers(0, 50, (3, length)).astype(np.int32)
-    lengths = np.array([[length], [length - 5], [3]])
-    mask = np.arange(length) < lengths
-    types = (np.arange(length) >= np.array([[4], [2], [3]])) & mask
-    return tokens, mask, types.astype(np.int32)
-
-
-def torch_outputs(model, tokens, mask, types):
-    with torch.no_grad():
-        return model(
-            input_ids=torch.tensor(tokens, dtype=torch.long),
-            attention_mask=torch.tensor(mask, dtype=torch.long),
-            token_type_ids=torch.tensor(types, dtype=torch.long),
-            output_hidden_states=True,
-        )
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -105,20 +65,6 @@ def run(config, params, tokens, mask, types):
     for _ in range(config.num_hidden_layers):
         hidden.append(model.layer(hidden[-1], mask))
     return hidden, model(tokens, mask, types)
-
-
-def tensors_of(directory):
-    return safetensors.numpy.load_file(directory / "model.safetensors")
-
-
-def edit_tensors(directory, **changes):
-    """Sets tensors by name ("__" for a dot); None removes one."""
-    tensors = tensors_of(directory)
-    for name, value in changes.items():
-        tensors.pop(name.replace("__", "."), None)
-        if value is not None:
-            tensors[name.replace("__", ".")] = value
-    safetensors.numpy.save_file(tensors, directory / "model.safetensors")
 
 
 def edit_config(directory, **changes):
@@ -226,16 +172,6 @@ def test_table_names_every_parameter_once():
     assert {row.path for row in rows if row.transposed} == {
         row.path for row in rows if row.path.endswith(".kernel")
     }
-
-
-POOLER = {"albert.pooler.weight", "albert.pooler.bias"}
-CLASSIFIER = {"classifier.weight", "classifier.bias"}
-PREDICTIONS = {
-    *(f"predictions.{part}.{leaf}" for part in ("LayerNorm", "dense") for leaf in
-      ("weight", "bias")),
-    "predictions.bias",
-}  # fmt: skip
-SOP = {"sop_classifier.classifier.weight", "sop_classifier.classifier.bias"}
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,14 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1] / "elbert_jax"
 ROWS = """
 errors
-albert exits losses metrics flops
+albert masked_lm exits losses metrics flops roofline masking
 checkpoint hub hf operating_point
 data.example data.synthetic data.tasks data.rows data.sources
 data.preprocessing data.tokenization data.vocabulary data.batching data.corpus
+data.documents data.token_store data.passages
 data.output journal answers tables model_card metric_writer run_directory
-optimizer evaluation trainer engine token_exit classifier throughput scorecard
+optimizer evaluation trainer finetuning pretraining
+engine token_exit classifier throughput scorecard
 prediction calibration scheduler inspection plots
 """.split()
 COMMANDS = """

@@ -1,11 +1,6 @@
 """Training: it learns, it can be killed, and it leaves a whole model directory."""
 
-import os
 import pathlib
-import signal
-import subprocess
-import sys
-import time
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +10,11 @@ import orjson
 import pytest
 
 from configs import default
-from elbert_jax import Classifier, albert, losses, trainer
+from elbert_jax import Classifier, albert, finetuning, losses, trainer
 from elbert_jax.albert import AlbertConfig
 from elbert_jax.data.batching import Batch
 from elbert_jax.errors import UserError
+from tests.runs import assert_killed_or_not_is_the_same, rows_of
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -27,7 +23,6 @@ def standard_promotion():
         yield
 
 
-ROOT = pathlib.Path(__file__).parents[1]
 WORDS = {"good": ["gain", "rise", "win"], "bad": ["loss", "fall", "drop"]}
 
 
@@ -69,13 +64,8 @@ def tiny_config(folder: pathlib.Path):
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     config = tiny_config(folder)
-    trainer.train(config, folder / "work")
+    finetuning.train(config, folder / "work")
     return config, folder / "work"
-
-
-def rows_of(workdir: pathlib.Path) -> list[dict]:
-    lines = (workdir / "metrics.jsonl").read_bytes().splitlines()
-    return [orjson.loads(line) for line in lines]
 
 
 def test_a_run_learns_and_logs_every_layer(finished):
@@ -117,62 +107,19 @@ def test_a_finished_run_does_nothing_and_another_configuration_is_refused(
 ):
     config, workdir = finished
     before = (workdir / "metrics.jsonl").read_bytes()
-    trainer.train(config, workdir)
+    finetuning.train(config, workdir)
     assert "nothing to do" in capsys.readouterr().out
     assert (workdir / "metrics.jsonl").read_bytes() == before
     other = config.copy_and_resolve_references()
     other.learning_rate = 1.0
     with pytest.raises(UserError, match=r"config\.learning_rate differs"):
-        trainer.train(other, workdir)
+        finetuning.train(other, workdir)
 
 
 def test_killed_at_any_moment_it_gives_the_same_losses(tmp_path, finished):
     config, _ = finished
-    source = tmp_path / "config.py"
-    overrides = orjson.dumps(config.to_dict()).decode()
-    source.write_text(
-        "import json\nfrom configs import default\n"
-        "def get_config():\n"
-        "    config = default.get_config()\n"
-        f"    config.update(json.loads({overrides!r}))\n"
-        "    return config\n"
-    )
-
-    environment = os.environ | {  # compile once for all starts
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-
-    def start(workdir: pathlib.Path) -> subprocess.Popen:
-        command = [sys.executable, "-m", "elbert_jax.train"]
-        flags = [f"--config={source}", f"--workdir={workdir}"]
-        return subprocess.Popen(
-            [*command, *flags], cwd=ROOT, env=environment, stderr=subprocess.PIPE
-        )
-
-    whole = start(tmp_path / "whole")
-    _, complaint = whole.communicate()
-    assert whole.returncode == 0, complaint.decode()
-
-    workdir = tmp_path / "killed"
-    for rows in (7, 19):  # not where a checkpoint lies
-        process = start(workdir)
-        log = workdir / "metrics.jsonl"
-        while process.poll() is None:
-            if log.exists() and log.read_bytes().count(b"\n") >= rows:
-                process.send_signal(signal.SIGKILL)
-                break
-            time.sleep(0.002)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
-    last = start(workdir)
-    _, complaint = last.communicate()
-    assert last.returncode == 0, complaint.decode()
-    assert rows_of(workdir) == rows_of(tmp_path / "whole")
-    weights = "model/model.safetensors"
-    assert (workdir / weights).read_bytes() == (
-        tmp_path / "whole" / weights
-    ).read_bytes()
+    # Not where a checkpoint lies.
+    assert_killed_or_not_is_the_same("train", "default", config, tmp_path, (7, 19))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_the_step(tmp_path):
@@ -181,7 +128,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_the_step(tmp_path):
     config.log_every = 5
     config.clip_norm = 1e30
     with pytest.raises(UserError, match=r"not finite at step [23]\b"):
-        trainer.train(config, tmp_path / "work")
+        finetuning.train(config, tmp_path / "work")
     assert not (tmp_path / "work" / "model").exists()
 
 
@@ -206,7 +153,7 @@ def test_a_mistake_in_the_configuration_is_named(
     with config.unlocked():
         change(config)
     with pytest.raises(UserError, match=message):
-        trainer.train(config, tmp_path / "work")
+        finetuning.train(config, tmp_path / "work")
     assert not (tmp_path / "work" / "config.json").exists()
 
 
@@ -243,7 +190,7 @@ def test_accumulated_batches_are_one_large_batch():
         }
         zero, also = jnp.zeros(2, jnp.int32)
         state = trainer.TrainState(zero, also, params, tx.init(params))
-        step = trainer.make_train_step(config, tx, "elbert")
+        step = trainer.make_train_step(finetuning.make_loss(config, "elbert"), tx)
         for batch in batches:
             state, _ = step(state, batch, jax.random.key(0))
         moved.append(state.params)

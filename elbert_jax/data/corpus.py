@@ -2,21 +2,17 @@
 
 import dataclasses
 import pathlib
-import sys
 from collections.abc import Sequence
 from typing import Any
 
-from elbert_jax.data import sources, tasks
+from elbert_jax.data import rows, sources, tasks
 from elbert_jax.data.batching import Encoded
 from elbert_jax.data.example import Example
-from elbert_jax.data.rows import BadRow
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.data.vocabulary import train_tokenizer
-from elbert_jax.errors import UserError
+from elbert_jax.errors import UserError, warn
 
 Config = Any  # an ml_collections.ConfigDict; its values have no static types
-
-_SHOWN = 5  # bad rows that are named one by one
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -98,18 +94,12 @@ def read_file(file: str, **columns: Any) -> list[Example]:
     Raises:
       UserError: no row is left, or the file cannot be used.
     """
-    examples, bad = [], []
-    for row in sources.read_file(file, **columns):
-        (bad if isinstance(row, BadRow) else examples).append(row)
-    for row in bad[:_SHOWN]:
-        _warn(f"{file}:{row.line}: {row.message}")
-    if len(bad) > _SHOWN:
-        _warn(f"{file}: {len(bad)} bad rows in all are left out")
+    examples = list(rows.without_bad(sources.read_file(file, **columns), file))
     labelled = [example for example in examples if example.label is not None]
     if not labelled:
         raise UserError(f"{file} holds no text with a label")
     if len(labelled) < len(examples):
-        _warn(f"{file}: {len(examples) - len(labelled)} rows without a label")
+        warn(f"{file}: {len(examples) - len(labelled)} rows without a label")
     return labelled
 
 
@@ -128,12 +118,8 @@ def encode(
         max_length,
     )
     if encoded.truncated:
-        _warn(f"{encoded.truncated} of {len(encoded)} texts are cut to {max_length}")
+        warn(f"{encoded.truncated} of {len(encoded)} texts are cut to {max_length}")
     return encoded
-
-
-def _warn(message: str) -> None:
-    print(f"warning: {message}", file=sys.stderr)
 
 
 def _tokenizer(

@@ -6,19 +6,21 @@ import contextlib
 import csv
 import dataclasses
 import gzip
+import lzma
 import pathlib
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import pyarrow
 import pyarrow.parquet
 
-from elbert_jax.errors import UserError
+from elbert_jax.errors import UserError, warn
 
 FORMATS = ("tsv", "csv", "jsonl", "txt", "parquet")
+_SHOWN = 5  # bad rows that are named one by one
 _LONGEST_FIELD = 1 << 24  # characters; bounds what a stray CSV quote can swallow
 
 
@@ -32,12 +34,13 @@ class BadRow:
 
 Row = tuple[int, dict[str, Any]]  # line and columns
 _Cells = tuple[int, list[str]]
+_T = TypeVar("_T")
 
 
 def format_of(path: str) -> str:
     """Returns the format that a file's name tells; UserError if it tells none."""
     suffixes = pathlib.Path(path.lower()).suffixes
-    if suffixes[-1:] == [".gz"]:
+    if suffixes[-1:] in ([".gz"], [".xz"]):
         suffixes.pop()
     name = suffixes[-1][1:] if suffixes else ""
     if name in FORMATS:
@@ -54,7 +57,7 @@ def read(
     """Returns the rows of a file, in order and in constant memory.
 
     Args:
-      path: the file; "-" is standard input; .gz is unpacked on the way.
+      path: the file; "-" is standard input; .gz and .xz are unpacked on the way.
       format: one of `FORMATS`. TSV is GLUE's: nothing is quoted.
       columns: names of the columns of a TSV or CSV file without a header line.
 
@@ -75,10 +78,26 @@ def read(
     raise UserError(f"no format {format!r}; there are {', '.join(FORMATS)}")
 
 
+def without_bad(rows: Iterable[_T | BadRow], name: str) -> Iterator[_T]:
+    """Yields the good rows of a file, and warns of the others."""
+    bad = 0
+    for row in rows:
+        if isinstance(row, BadRow):
+            bad += 1
+            if bad <= _SHOWN:
+                warn(f"{name}:{row.line}: {row.message}")
+        else:
+            yield row
+    if bad > _SHOWN:
+        warn(f"{name}: {bad} bad rows in all are left out")
+
+
 def _open(path: str) -> contextlib.AbstractContextManager[Iterable[bytes]]:
     if path == "-":
         return contextlib.nullcontext(sys.stdin.buffer)
-    return gzip.GzipFile(path) if path.lower().endswith(".gz") else open(path, "rb")
+    if path.lower().endswith(".gz"):
+        return gzip.GzipFile(path)
+    return lzma.LZMAFile(path) if path.lower().endswith(".xz") else open(path, "rb")
 
 
 def _lines(path: str) -> Iterator[bytes]:
@@ -86,7 +105,7 @@ def _lines(path: str) -> Iterator[bytes]:
         with _open(path) as file:
             for number, line in enumerate(file):
                 yield line if number else line.removeprefix(codecs.BOM_UTF8)
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise UserError(f"{path} cannot be read: {_reason(error)}") from error
 
 

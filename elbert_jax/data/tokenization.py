@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import hashlib
 import json
 import pathlib
 import shutil
@@ -92,7 +93,7 @@ class Tokenizer:
             raise UserError(f"max_length is {max_length}; it should be 4 or more")
         cls, sep = self.hf.cls_token_id, self.hf.sep_token_id
         pairs = [None] * len(texts) if pairs is None else pairs
-        first, second = self._pieces(texts), self._pieces([b or "" for b in pairs])
+        first, second = self.pieces(texts), self.pieces([b or "" for b in pairs])
         encodings = []
         for a, b, pair in zip(first, second, pairs, strict=True):
             if pair is None:
@@ -108,7 +109,18 @@ class Tokenizer:
             encodings.append(Encoding(tokens, types, truncated))
         return encodings
 
-    def _pieces(self, texts: Sequence[str]) -> list[list[int]]:
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all that decides which pieces a text becomes."""
+        return hashlib.sha256(self._backend.to_str().encode()).hexdigest()
+
+    def vocabulary(self) -> list[str]:
+        """Returns the pieces by their ids."""
+        pieces: Any = self.hf.convert_ids_to_tokens(list(range(len(self))))
+        return pieces
+
+    def pieces(self, texts: Sequence[str]) -> list[list[int]]:
+        """Returns the piece ids of every text, without special ones, in parallel."""
         pieces = []
         for start in range(0, len(texts), _CHUNK):
             chunk = list(texts[start : start + _CHUNK])

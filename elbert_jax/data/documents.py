@@ -1,0 +1,53 @@
+"""Unlabelled text for pretraining, document by document."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from elbert_jax.data import rows
+from elbert_jax.data.rows import BadRow
+
+Document = list[str]  # its paragraphs; none is blank
+
+
+def read(files: Sequence[str], text_column: str = "text") -> Iterator[Document]:
+    """Yields the documents of files, in order and in constant memory.
+
+    Args:
+      files: .txt, a paragraph a line and a blank line between documents; or .jsonl,
+        .tsv, .csv, .parquet, a row a document, a line of its text a paragraph. Each
+        may also be .gz or .xz.
+      text_column: column of the text, where there are columns.
+
+    Raises:
+      UserError: a file is not there or damaged.
+    """
+    for file in files:
+        lines = rows.without_bad(_texts(file, text_column), file)
+        if rows.format_of(file) == "txt":
+            yield from _paragraphs(lines)
+        else:
+            for text in lines:
+                yield from _paragraphs(filter(str.strip, text.splitlines()))
+
+
+def _texts(file: str, column: str) -> Iterator[str | BadRow]:
+    format = rows.format_of(file)
+    for row in rows.read(file, format):
+        if isinstance(row, BadRow):
+            yield row
+        else:
+            line, columns = row
+            text = columns.get("text" if format == "txt" else column)
+            good = isinstance(text, str)
+            yield text if good else BadRow(line, f"no text in a column {column!r}")
+
+
+def _paragraphs(lines: Iterable[str]) -> Iterator[Document]:
+    document: Document = []
+    for line in lines:
+        if line.strip():
+            document.append(line.strip())
+        elif document:
+            yield document
+            document = []
+    if document:
+        yield document

@@ -1,0 +1,255 @@
+"""Passages of tokenised documents, packed to full length, as batches to pretrain on.
+
+Letters: B rows of a batch, L tokens of a row, P masked positions of a row.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, cast
+
+import grain
+import numpy as np
+
+from elbert_jax import masking
+from elbert_jax.data.token_store import TokenStore
+from elbert_jax.data.tokenization import Tokenizer
+from elbert_jax.errors import UserError
+
+_SPECIAL = 3  # [CLS] first segment [SEP] second segment [SEP]
+_SHORTEST = 8  # tokens of a passage that is worth a row
+
+
+class MaskedBatch(NamedTuple):
+    """B rows of L tokens, some hidden, in two segments that may be swapped."""
+
+    tokens: np.ndarray  # int32 [B, L], 0 at padding
+    types: np.ndarray  # int32 [B, L]: 1 in the second segment
+    mask: np.ndarray  # bool [B, L]: True at real tokens
+    positions: np.ndarray  # int32 [B, P]: where pieces are asked for
+    targets: np.ndarray  # int32 [B, P]: the pieces that were there
+    weight: np.ndarray  # float32 [B, P]: 1, or 0 where fewer are asked for
+    swapped: np.ndarray  # int32 [B]: 1 where the segments are in the wrong order
+
+    @property
+    def inputs(self) -> tuple[Any, Any, Any, Any]:
+        """Tokens, mask, types and positions: what a model takes."""
+        return self.tokens, self.mask, self.types, self.positions
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """What masking and the cut into segments must know of the pieces."""
+
+    cls: int
+    sep: int
+    mask: int
+    starts_word: np.ndarray  # bool [V]
+    ordinary: np.ndarray  # int64 [ordinary pieces]: ids of all but the special ones
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> "Vocabulary":
+        """Reads it off a tokenizer, of SentencePiece or of word pieces."""
+        pieces, hf = tokenizer.vocabulary(), cast(Any, tokenizer.hf)
+        if hf.mask_token_id is None:
+            raise UserError("the tokenizer has no [MASK]")
+        sentencepiece = any(piece.startswith("▁") for piece in pieces)
+        return cls(
+            hf.cls_token_id,
+            hf.sep_token_id,
+            hf.mask_token_id,
+            np.array(
+                [
+                    p.startswith("▁") or not sentencepiece and not p.startswith("##")
+                    for p in pieces
+                ]
+            ),
+            np.setdiff1d(np.arange(len(pieces)), hf.all_special_ids),
+        )
+
+
+class Passages:
+    """The passages of some documents: as many whole words as a row can hold.
+
+    Those under 8 tokens, at the end of a document, are left out; of a word that is
+    longer than a row, its end is.
+    """
+
+    def __init__(
+        self,
+        store: TokenStore,
+        rows: np.ndarray,
+        vocabulary: Vocabulary,
+        length: int,
+        rate: float,
+        max_ngram: int,
+    ):
+        """Cuts documents into passages.
+
+        Args:
+          store: the documents.
+          rows: int [R], which of them.
+          vocabulary: of their tokenizer.
+          length: L, with the special pieces.
+          rate: see `masking.choose`.
+          max_ngram: see `masking.choose`.
+
+        Raises:
+          UserError: no document is worth a row.
+        """
+        self.store, self.vocabulary, self.length = store, vocabulary, length
+        self.rate, self.max_ngram = rate, max_ngram
+        room = length - _SPECIAL
+        cuts = [_between_words(self._document(row), vocabulary, room) for row in rows]
+        sizes = [np.minimum(np.diff(places), room) for places in cuts]
+        begins = [store.offsets[row] + places[:-1] for row, places in zip(rows, cuts)]
+        none = [np.zeros(0, np.int64)]
+        self.begins, self.sizes = (
+            np.concatenate(none + begins),
+            np.concatenate(none + sizes),
+        )
+        kept = self.sizes >= _SHORTEST
+        if not kept.any():
+            raise UserError(
+                f"none of {len(rows)} documents has {_SHORTEST} tokens: leave blank "
+                "lines between documents only"
+            )
+        self.begins, self.sizes = self.begins[kept], self.sizes[kept]
+        self.asked = max(1, int(np.rint(rate * room)))  # P
+
+    def __len__(self) -> int:
+        return len(self.begins)
+
+    def _document(self, row: int) -> np.ndarray:
+        return self.store.tokens[self.store.offsets[row] : self.store.offsets[row + 1]]
+
+    def batch(self, which: np.ndarray, random: np.random.Generator) -> MaskedBatch:
+        """Returns passages as a batch, cut, swapped and masked by `random`."""
+        vocabulary, room = self.vocabulary, self.length - _SPECIAL
+        sizes, column = self.sizes[which, None], np.arange(self.length)
+        last = self.begins[which, None] + sizes - 1
+        text = self.store.tokens[
+            np.minimum(self.begins[which, None] + np.arange(room), last)
+        ]
+        text = text.astype(np.int32)
+        cut = _cuts(text, sizes, vocabulary, random)
+        swapped = random.random((len(which), 1)) < 0.5
+        first = np.where(swapped, sizes - cut, cut)
+        types = (column > first + 1) & (column < sizes + _SPECIAL)
+        source = column - 1 - types  # before the swap
+        source = source + swapped * np.where(types, -first, cut)
+        tokens = np.take_along_axis(text, np.clip(source, 0, room - 1), axis=1)
+        maskable = (column >= 1) & (column < sizes + 2) & (column != first + 1)
+        separators = (column == first + 1) | (column == sizes + 2)
+        tokens = np.where(separators, vocabulary.sep, np.where(maskable, tokens, 0))
+        tokens[:, 0] = vocabulary.cls
+        starts = vocabulary.starts_word[tokens]
+        chosen = masking.choose(random, starts, maskable, self.rate, self.max_ngram)
+        hidden = masking.corrupt(
+            random, tokens, chosen, vocabulary.mask, vocabulary.ordinary
+        )
+        positions = np.argsort(~chosen, axis=1, kind="stable")[:, : self.asked]
+        return MaskedBatch(
+            hidden.astype(np.int32),
+            types.astype(np.int32),
+            np.broadcast_to(column < sizes + _SPECIAL, hidden.shape),
+            positions.astype(np.int32),
+            np.take_along_axis(tokens, positions, axis=1).astype(np.int32),
+            np.take_along_axis(chosen, positions, axis=1).astype(np.float32),
+            swapped[:, 0].astype(np.int32),
+        )
+
+
+def _between_words(tokens: np.ndarray, vocabulary: Vocabulary, room: int) -> np.ndarray:
+    """Returns where passages begin, and where the last one ends.
+
+    Segments begin and end between words too: nothing at a border tells the order.
+    """
+    words = np.flatnonzero(vocabulary.starts_word[tokens])
+    places = np.concatenate([[0], words[words > 0], [len(tokens)]])
+    last = np.arange(len(places)) + 1  # of a passage from each place: a word, or more
+    last = np.maximum(last, np.searchsorted(places, places + room, side="right") - 1)
+    chosen = [0]
+    while chosen[-1] < len(places) - 1:
+        chosen.append(int(last[chosen[-1]]))
+    return places[chosen]
+
+
+def _cuts(
+    text: np.ndarray,
+    sizes: np.ndarray,
+    vocabulary: Vocabulary,
+    random: np.random.Generator,
+) -> np.ndarray:
+    """Returns where the second segment begins, [B, 1]: at any word of the middle half.
+
+    The ends of sentences would not do: as passages end anywhere, a full stop at the
+    end of a segment would tell the order.
+    """
+    column = np.arange(text.shape[1])
+    score = random.random(text.shape) + vocabulary.starts_word[text]
+    middle = (column >= np.maximum(sizes // 4, 1)) & (column < sizes - sizes // 4)
+    return np.where(middle, score, -1).argmax(1)[:, None]
+
+
+def held_out(documents: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the documents to train on and those to measure on, at least one each."""
+    order = np.random.Generator(np.random.Philox(seed)).permutation(documents)
+    count = min(max(1, round(share * documents)), documents - 1)
+    return np.sort(order[count:]), np.sort(order[:count])
+
+
+class Plan(NamedTuple):
+    """So many batches of B passages."""
+
+    passages: Passages
+    batch_size: int
+    steps: int
+
+
+class _Steps:
+    """The batches of all plans by their number; each is a function of the seed."""
+
+    def __init__(self, plans: Sequence[Plan], seed: int):
+        self.plans, self.seed = plans, seed
+        self.ends = np.cumsum([plan.steps for plan in plans])
+        self._order = functools.lru_cache(maxsize=2)(self._make_order)
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    def __getitem__(self, index: int) -> MaskedBatch:
+        number = int(np.searchsorted(self.ends, index, side="right"))
+        plan = self.plans[number]
+        count, size = len(plan.passages), plan.batch_size
+        step = index - (self.ends[number] - plan.steps)
+        sample = step * size + np.arange(size)
+        epoch, place = sample // count, sample % count
+        which = np.array([self._order(number, e)[p] for e, p in zip(epoch, place)])
+        random = np.random.Generator(np.random.Philox([self.seed, index]))
+        return plan.passages.batch(which, random)
+
+    def _make_order(self, plan: int, epoch: int) -> np.ndarray:
+        random = np.random.default_rng([self.seed, plan, epoch])
+        return random.permutation(len(self.plans[plan].passages))
+
+
+def train_iterator(
+    plans: Sequence[Plan], seed: int
+) -> grain.DatasetIterator[MaskedBatch]:
+    """Returns an iterator over the batches of all plans, shuffled by `seed`.
+
+    Its `get_state()` and `set_state(state)` resume at the very next batch.
+    """
+    source = _Steps(plans, seed)
+    options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
+    return iter(grain.MapDataset.source(source).to_iter_dataset(options))
+
+
+def eval_batches(
+    passages: Passages, batch_size: int, count: int
+) -> Iterator[MaskedBatch]:
+    """Yields `count` batches, spread evenly; the same ones at every call."""
+    which = np.linspace(0, len(passages) - 1, count * batch_size).astype(np.int64)
+    for number, rows in enumerate(which.reshape(count, batch_size)):
+        yield passages.batch(rows, np.random.Generator(np.random.Philox(number)))

@@ -1,0 +1,26 @@
+"""Pretrains ALBERT on plain text: masked pieces and sentence order.
+
+Run:    python -m elbert_jax.pretrain --config=configs/pretrain_mini.py \
+            --workdir=runs/pretrain_mini --config.data.files=books.txt.xz
+"""
+
+from absl import flags
+from ml_collections import config_flags
+
+from elbert_jax import errors, pretraining
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Checkpoints, logs and the model.")
+
+
+def main(argv):
+    del argv
+    if _CONFIG.value is None or _WORKDIR.value is None:
+        raise errors.UserError(
+            "give --config=FILE, a configuration that is there, and --workdir=DIR"
+        )
+    pretraining.pretrain(_CONFIG.value, _WORKDIR.value)
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,278 @@
+"""Pretraining ALBERT on plain text: masked pieces and sentence order.
+
+A run goes on from the first of these that is there: its own newest checkpoint, the
+checkpoint or hub id that `config.init` names, random weights shaped as `config.model`.
+"""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array
+
+from elbert_jax import flops, hf, masked_lm, model_card, trainer
+from elbert_jax.albert import AlbertConfig, Params
+from elbert_jax.data import documents, passages, token_store
+from elbert_jax.data.corpus import Config
+from elbert_jax.data.passages import MaskedBatch, Passages, Vocabulary
+from elbert_jax.data.tokenization import Tokenizer
+from elbert_jax.data.vocabulary import train_tokenizer
+from elbert_jax.errors import UserError
+from elbert_jax.trainer import Effort, Evaluation, Loss, Stage
+
+
+class Phase(NamedTuple):
+    """A row of `config.phases`: the same weights, so deep, on rows so long."""
+
+    depth: int
+    length: int
+    share: float  # of the steps
+
+
+def make_loss(config: AlbertConfig, depth: int, every: int, remat: bool) -> Loss:
+    """Returns the loss of `{"model": AlbertForPreTraining's parameters}`.
+
+    It is the mean over the layers that speak of the masked pieces' and the sentence
+    order's cross-entropies, and measures both, with their accuracies at the last.
+
+    Args:
+      config: shape of the model.
+      depth: times the layer is applied.
+      every: see `masked_lm.AlbertForPreTraining`.
+      remat: likewise.
+    """
+
+    def loss(variables: Any, batch: MaskedBatch, key: Array):
+        model = masked_lm.bind(config, variables["model"])
+        pieces, order = model(
+            *batch.inputs, depth=depth, every=every, remat=remat, key=key
+        )
+        scores = jax.vmap(functools.partial(_scores, batch))(pieces, order)
+        total = scores["mlm_loss"].mean() + scores["sop_loss"].mean()
+        return total, {name: values[-1] for name, values in scores.items()}
+
+    return loss
+
+
+def _scores(batch: MaskedBatch, pieces: Array, order: Array) -> dict[str, Array]:
+    """Returns mean losses, in nats, and accuracies of one layer's logits."""
+    cross_entropy = optax.softmax_cross_entropy_with_integer_labels
+    weight, asked = batch.weight, jnp.maximum(batch.weight.sum(), 1.0)
+    hits = (pieces.argmax(-1) == batch.targets).astype(jnp.float32)
+    in_order = (order.argmax(-1) == batch.swapped).astype(jnp.float32)
+    return {
+        "mlm_loss": (cross_entropy(pieces, batch.targets) * weight).sum() / asked,
+        "mlm_accuracy": (hits * weight).sum() / asked,
+        "sop_loss": cross_entropy(order, batch.swapped).mean(),
+        "sop_accuracy": in_order.mean(),
+    }
+
+
+def pretrain(config: Config, workdir: str | pathlib.Path) -> None:
+    """Pretrains as `config` says, and leaves a model directory in `workdir/model`.
+
+    Raises:
+      UserError: the configuration, the data or the workdir cannot be used, or the loss
+        is not finite.
+    """
+    workdir = pathlib.Path(workdir).absolute()
+    phases = _check(config)
+    if trainer.is_finished(config, workdir):
+        return
+    tokenizer = _tokenizer(config, workdir)
+    model_config, params = _initial_model(config, tokenizer)
+    longest = max(phase.length for phase in phases)
+    if longest > model_config.max_position_embeddings:
+        raise UserError(
+            f"config.phases has rows of {longest} tokens; the model has "
+            f"{model_config.max_position_embeddings} positions"
+        )
+    objective = _MaskedLM(config, workdir, phases, tokenizer, model_config, params)
+    trainer.fit(config, workdir, objective)
+
+
+def _check(config: Config) -> list[Phase]:
+    """Returns the phases; refuses values that no run can have."""
+    trainer.check(config, ["steps", "batch_tokens", "eval_every", "eval_tokens"])
+    try:
+        phases = [Phase(*phase) for phase in config.phases]
+    except TypeError:
+        phases = []
+    good = phases and all(
+        p.depth >= 1 and p.length >= 16 and p.share > 0 for p in phases
+    )
+    if not good:
+        raise UserError(
+            f"config.phases is {config.phases}; wanted are rows of (depth >= 1, "
+            "length >= 16, share of the steps > 0)"
+        )
+    for name in ("held_out", "mask_rate"):
+        if not 0 < config.data[name] < 1:
+            raise UserError(f"config.data.{name} is not between 0 and 1")
+    if config.data.max_ngram < 1:
+        raise UserError("config.data.max_ngram must be at least 1")
+    if not _files(config):
+        raise UserError(
+            "name text files in config.data.files, with commas between them"
+        )
+    return phases
+
+
+def _files(config: Config) -> list[str]:
+    return [file for file in config.data.files.split(",") if file]
+
+
+def _tokenizer(config: Config, workdir: pathlib.Path) -> Tokenizer:
+    if name := config.data.tokenizer or config.init:
+        return Tokenizer.load(name)
+    directory = workdir / "tokenizer"
+    if (directory / "spiece.model").exists():
+        return Tokenizer.load(directory)
+    text = documents.read(_files(config), config.data.text_column)
+    paragraphs = (paragraph for document in text for paragraph in document)
+    return train_tokenizer(paragraphs, config.data.vocab_size, directory)
+
+
+def _initial_model(config: Config, tokenizer: Tokenizer) -> tuple[AlbertConfig, Params]:
+    key = jax.random.fold_in(jax.random.key(config.seed), 0)
+    if config.init:
+        start = hf.load(config.init, key=key, model=hf.PRETRAINING)
+        start.tell()
+        return dataclasses.replace(start.config, dtype=config.dtype), start.params
+    try:
+        model_config = AlbertConfig(
+            **config.model, vocab_size=len(tokenizer), dtype=config.dtype
+        )
+    except (TypeError, ValueError) as error:
+        raise UserError(f"config.model: {error}") from error
+    return model_config, masked_lm.init(model_config, key)
+
+
+class _MaskedLM:
+    """The trainer's `Objective`: hidden pieces, and which segment was first."""
+
+    t_learning_rate = 0.0
+
+    def __init__(
+        self,
+        config: Config,
+        workdir: pathlib.Path,
+        phases: list[Phase],
+        tokenizer: Tokenizer,
+        model_config: AlbertConfig,
+        params: Params,
+    ):
+        self.config, self.phases, self.params = config, phases, params
+        self.tokenizer, self.model_config = tokenizer, model_config
+        self.dtype, self.eval_every = config.dtype, config.eval_every
+        self.store = token_store.build(
+            _files(config), tokenizer, workdir / "tokens", config.data.text_column
+        )
+        if len(self.store) < 2:
+            raise UserError(
+                "there is one document only, and none to measure on: put a blank line "
+                "between documents"
+            )
+        parts = passages.held_out(len(self.store), config.data.held_out, config.seed)
+        settings = config.data.mask_rate, config.data.max_ngram
+        vocabulary = Vocabulary.of(tokenizer)
+        cut = {  # by the length of a row: passages to train on, and to measure on
+            length: [
+                Passages(self.store, rows, vocabulary, length, *settings)
+                for rows in parts
+            ]
+            for length in {phase.length for phase in phases}
+        }
+        self.held_out = {length: pair[1] for length, pair in cut.items()}
+        total = sum(phase.share for phase in phases)
+        ends = np.cumsum([phase.share for phase in phases]) / total * config.steps
+        steps = np.diff(np.rint(ends).astype(int), prepend=0)
+        self.stages: Sequence[Stage] = [
+            Stage(
+                int(count),
+                make_loss(model_config, phase.depth, config.mlm_every, config.remat),
+            )
+            for count, phase in zip(steps, phases)
+        ]
+        self.ends = np.cumsum(steps)
+        self.plans = [
+            passages.Plan(cut[phase.length][0], self._rows(phase.length), int(count))
+            for count, phase in zip(steps, phases)
+        ]
+
+    def _rows(self, length: int) -> int:
+        return max(1, self.config.batch_tokens // length)
+
+    def _phase(self, step: int) -> Phase:
+        return self.phases[int(np.searchsorted(self.ends, step))]
+
+    def variables(self) -> Any:
+        return {"model": self.params}
+
+    def batches(self) -> grain.DatasetIterator[MaskedBatch]:
+        return passages.train_iterator(self.plans, self.config.seed)
+
+    def flops(self, batch: MaskedBatch, step: int) -> float:
+        lengths, asked = batch.mask.sum(1), batch.weight.sum()
+        depth = self._phase(step).depth
+        return float(
+            flops.text(self.model_config, lengths, depth).sum()
+            + asked * flops.masked_piece(self.model_config)
+        )
+
+    def evaluate(self, variables: Any, step: int) -> Evaluation:
+        phase = self._phase(step)
+        row = {k: v[-1] for k, v in self._measure(variables["model"], phase).items()}
+        sentence = (
+            f"step {step}, depth {phase.depth}: held-out masked pieces "
+            f"{row['mlm_accuracy']:.4f} right, perplexity "
+            f"{row['mlm_perplexity']:.2f}, sentence order {row['sop_accuracy']:.4f}"
+        )
+        named = {f"validation_{name}": value for name, value in row.items()}
+        # What phases measure cannot be compared: the last parameters are kept.
+        return Evaluation({"depth": phase.depth} | named, float(step), sentence)
+
+    def _measure(
+        self, params: Params, phase: Phase, every: int = 0
+    ) -> dict[str, np.ndarray]:
+        """Returns what the heads reach on held-out text, [R] layers that speak."""
+        config = self.model_config
+
+        @jax.jit
+        def scores(params: Params, batch: MaskedBatch) -> dict[str, Array]:
+            model = masked_lm.bind(config, params)
+            logits = model(*batch.inputs, depth=phase.depth, every=every)
+            return jax.vmap(functools.partial(_scores, batch))(*logits)
+
+        rows = self._rows(phase.length)
+        count = max(1, self.config.eval_tokens // (rows * phase.length))
+        batches = passages.eval_batches(self.held_out[phase.length], rows, count)
+        seen = [jax.device_get(scores(params, batch)) for batch in batches]
+        mean = {name: np.mean([row[name] for row in seen], axis=0) for name in seen[0]}
+        return mean | {"mlm_perplexity": np.exp(mean["mlm_loss"])}
+
+    def export(
+        self, directory: pathlib.Path, variables: Any, step: int, effort: Effort
+    ) -> None:
+        config, params = self.model_config, variables["model"]
+        labels = ("in order", "swapped")
+        model, dtype = hf.PRETRAINING, self.config.export_dtype
+        hf.save(directory, config, params, labels, model=model, dtype=dtype)
+        self.tokenizer.save(directory)
+        card = model_card.render_pretrained(
+            config,
+            self.config,
+            names=[pathlib.Path(file).name for file in _files(self.config)],
+            documents=len(self.store),
+            pieces=len(self.store.tokens),
+            effort=effort,
+            layers=self._measure(params, self.phases[-1], every=1),
+        )
+        (directory / "README.md").write_text(card)
