@@ -12,7 +12,6 @@ def get_config():
     config = pretrain_default.get_config()
     config.init = "albert/albert-base-v2"
     config.export_dtype = "float32"
-    config.phases = ((12, 128, 1.0),)
     config.learning_rate = 1e-4
     config.steps = 3000
     return config

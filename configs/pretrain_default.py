@@ -23,8 +23,9 @@ def get_config() -> Any:  # a ConfigDict
     config.data.mask_rate = 0.15  # of the pieces
     config.data.max_ngram = 3  # words hidden together
 
-    # The same weights at (depth, row length) for a share of the steps each.
-    config.phases = ((12, 128, 1.0),)
+    # The same weights at (depth, row length) for a share of the steps each; depth 0
+    # is the model's own.
+    config.phases = ((0, 128, 1.0),)
     config.mlm_every = 0  # heads read every so many layers; 0: the last alone
     config.remat = False  # less memory, a third more time
     config.steps = 10000

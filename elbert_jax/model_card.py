@@ -90,6 +90,7 @@ def render_pretrained(
     model: AlbertConfig,
     config: Config,
     *,
+    phases: Sequence[tuple[int, int, float]],
     names: Sequence[str],
     documents: int,
     pieces: int,
@@ -101,6 +102,7 @@ def render_pretrained(
     Args:
       model: the model's shape.
       config: of the run.
+      phases: depth, length of a row and share of the steps of each.
       names: the text files.
       documents: how many there are in them.
       pieces: how many the tokenizer makes of them.
@@ -110,9 +112,9 @@ def render_pretrained(
     tokens, seconds = effort
     start = f"from {config.init}" if config.init else "from random weights"
     depth = len(layers["mlm_loss"])
-    phases = _table(
+    schedule = _table(
         ["depth", "tokens of a row", "share of the steps"],
-        [(d, length, f"{share:g}") for d, length, share in config.phases],
+        [(d, length, f"{share:g}") for d, length, share in phases],
     )
     names_of = ("mlm_accuracy", "mlm_perplexity", "sop_accuracy")
     columns = [[_number(value) for value in layers[name]] for name in names_of]
@@ -139,7 +141,7 @@ Fine-tune it: `python -m elbert_jax.train --config=... --config.init=DIR`.
 
 ## Phases
 
-{phases}
+{schedule}
 
 ## Held-out documents, read after every layer
 

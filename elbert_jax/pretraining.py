@@ -31,7 +31,7 @@ from elbert_jax.trainer import Effort, Evaluation, Loss, Stage
 class Phase(NamedTuple):
     """A row of `config.phases`: the same weights, so deep, on rows so long."""
 
-    depth: int
+    depth: int  # 0: the model's own
     length: int
     share: float  # of the steps
 
@@ -88,12 +88,7 @@ def pretrain(config: Config, workdir: str | pathlib.Path) -> None:
         return
     tokenizer = _tokenizer(config, workdir)
     model_config, params = _initial_model(config, tokenizer)
-    longest = max(phase.length for phase in phases)
-    if longest > model_config.max_position_embeddings:
-        raise UserError(
-            f"config.phases has rows of {longest} tokens; the model has "
-            f"{model_config.max_position_embeddings} positions"
-        )
+    phases = _fitted(phases, model_config)
     objective = _MaskedLM(config, workdir, phases, tokenizer, model_config, params)
     trainer.fit(config, workdir, objective)
 
@@ -106,11 +101,11 @@ def _check(config: Config) -> list[Phase]:
     except TypeError:
         phases = []
     good = phases and all(
-        p.depth >= 1 and p.length >= 16 and p.share > 0 for p in phases
+        p.depth >= 0 and p.length >= 16 and p.share > 0 for p in phases
     )
     if not good:
         raise UserError(
-            f"config.phases is {config.phases}; wanted are rows of (depth >= 1, "
+            f"config.phases is {config.phases}; wanted are rows of (depth >= 0, "
             "length >= 16, share of the steps > 0)"
         )
     for name in ("held_out", "mask_rate"):
@@ -123,6 +118,18 @@ def _check(config: Config) -> list[Phase]:
             "name text files in config.data.files, with commas between them"
         )
     return phases
+
+
+def _fitted(phases: list[Phase], model: AlbertConfig) -> list[Phase]:
+    """Returns the phases with the model's depth in place of 0."""
+    layers, positions = model.num_hidden_layers, model.max_position_embeddings
+    deepest, longest = max(p.depth for p in phases), max(p.length for p in phases)
+    if deepest > layers or longest > positions:
+        raise UserError(
+            f"config.phases goes to depth {deepest} and {longest} tokens; the model "
+            f"has {layers} layers and {positions} positions"
+        )
+    return [phase._replace(depth=phase.depth or layers) for phase in phases]
 
 
 def _files(config: Config) -> list[str]:
@@ -269,6 +276,7 @@ class _MaskedLM:
         card = model_card.render_pretrained(
             config,
             self.config,
+            phases=self.phases,
             names=[pathlib.Path(file).name for file in _files(self.config)],
             documents=len(self.store),
             pieces=len(self.store.tokens),

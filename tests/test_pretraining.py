@@ -43,7 +43,7 @@ def tiny_config(folder: pathlib.Path):
     config.model.num_attention_heads = 2
     config.model.max_position_embeddings = 32
     config.model.initializer_range = 0.2
-    config.phases = ((2, 16, 0.5), (4, 24, 0.5))
+    config.phases = ((2, 16, 0.5), (0, 24, 0.5))  # 0: the depth of the model, 4
     config.batch_tokens = 256
     config.steps = 60
     config.learning_rate = 2e-2
@@ -144,6 +144,7 @@ def test_pretraining_goes_on_from_any_checkpoint_on_other_text(finished, tmp_pat
         (lambda c: c.data.update(held_out=1.5), "config.data.held_out"),
         (lambda c: c.update(phases=((12,),)), "config.phases"),
         (lambda c: c.update(phases=((4, 64, 1.0),)), "32 positions"),
+        (lambda c: c.update(phases=((5, 16, 1.0),)), "has 4 layers"),
         (lambda c: c.update(optimizer="sgd"), "config.optimizer"),
         (lambda c: c.update(steps=0), "config.steps"),
         (lambda c: c.model.update(num_attention_heads=3), "config.model: hidden_size"),

@@ -20,6 +20,7 @@ _CLEAN = normalizers.Sequence(  # what AlbertTokenizer does before SentencePiece
         normalizers.Lowercase(),
     ]
 )
+_SAMPLE = 1_000_000  # lines that are learned from; they take some 7 GB
 
 
 def train_tokenizer(
@@ -49,6 +50,8 @@ def train_tokenizer(
             vocab_size=vocab_size,
             hard_vocab_limit=False,
             normalization_rule_name="nmt_nfkc_cf",
+            input_sentence_size=_SAMPLE,
+            shuffle_input_sentence=True,  # always alike
             max_sentence_length=1 << 20,  # bytes; longer ones would be left out
             num_threads=16,  # fixed, because the vocabulary depends on it
             pad_id=0,
