@@ -1,32 +1,34 @@
 """Text in, labels out: a model directory, its tokenizer and the slot engine."""
 
+import collections
 import dataclasses
 import itertools
 import os
 import pathlib
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, cast
 
-import jax.numpy as jnp
 import numpy as np
 import scipy.special
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from elbert_jax import engine, exits, hf, operating_point
 from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded
 from elbert_jax.data.tokenization import Tokenizer
+from elbert_jax.engine import Finished
 from elbert_jax.errors import UserError
 from elbert_jax.exits import Criterion
+from elbert_jax.ladder import Ladder
 
 Text = str | tuple[str, str]  # a text, or a pair of texts
 Result = dict[str, Any]
 
 _CHUNK = 16384  # texts of a stream that are tokenised, sorted and answered together
-_TEXTS_PER_SLOT, _FEWEST_SLOTS = 16, 8  # see Classifier._slots_for
-_ROWS_PER_SLOT = 256  # of a queue: its length follows from its slots, as shapes compile
+_WAITING = 2  # chunks with a text that has not left; then all are answered
+_TEXTS_PER_SLOT, _FEWEST_SLOTS = 16, 8  # see _slots_for
 
 
 @dataclasses.dataclass
@@ -46,6 +48,24 @@ class Answers:
             np.zeros(texts, np.int32),
             np.zeros(texts, np.int32),
         )
+
+    def take(self, finished: Finished, first: int = 0) -> None:
+        """Writes down those of the texts `first` to `first + M` that have left."""
+        ids = np.asarray(finished.ids) - first
+        ours = (ids >= 0) & (ids < len(self.layers)) & (finished.ids != engine.EMPTY)
+        self.logits[ids[ours]] = np.asarray(finished.logits)[ours]
+        self.layers[ids[ours]] = np.asarray(finished.layer)[ours]
+        self.rules[ids[ours]] = np.asarray(finished.rule)[ours]
+
+    def count(self, finished: Finished) -> None:
+        """Adds up how full the slots were."""
+        self.slot_steps += int(finished.slot_steps)
+        self.busy_steps += int(finished.busy_steps)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all texts have left."""
+        return bool((self.layers > 0).all())
 
 
 class Classifier:
@@ -82,7 +102,7 @@ class Classifier:
         self.tokenizer, self.exit, self.slots = tokenizer, exit, slots
         positions = config.max_position_embeddings
         self.max_length = min(max_length or positions, positions)
-        self._buckets = batching.bucket_lengths(self.max_length)
+        self.buckets = batching.bucket_lengths(self.max_length)
         self._warned_of_truncation = False
 
     @classmethod
@@ -160,46 +180,65 @@ class Classifier:
           UserError: a text is not a string of valid Unicode.
         """
         if isinstance(texts, str) or isinstance(texts, tuple):
-            return self._answer([cast(Text, texts)])[0]
+            return next(self.stream([cast(Text, texts)]))
         return list(self.stream(texts))
 
     def stream(self, texts: Iterable[Text]) -> Iterator[Result]:
-        """Yields a result a text, in order, from any iterable in constant memory."""
-        texts = iter(texts)
-        while chunk := list(itertools.islice(texts, _CHUNK)):
-            yield from self._answer(chunk)
+        """Yields a result a text, in order, from any iterable in constant memory.
 
-    def _answer(self, texts: Sequence[Text]) -> list[Result]:
-        answers = self.run(self._encode(texts))
-        finite = np.isfinite(answers.logits).all(-1)
+        While the device answers a chunk of texts, the next one is read and tokenised.
+        """
+        chunks = _Chunks(texts, self._encode)
+        encoded, ended = chunks.read()
+        ladder = self._ladder(len(encoded) if ended else None)
+        waiting = collections.deque[tuple[int, Answers]]()
+        first = 0  # number of the chunk's first text
+        while True:
+            waiting.append((first, Answers.empty(self.config, len(encoded))))
+            ids = np.arange(first, first + len(encoded), dtype=np.int32)
+            all_leave = ended or len(waiting) == _WAITING
+            left = ladder.feed(encoded, ids, last=all_leave)
+            following = None if ended else chunks.read()  # meanwhile
+            for (begin, answers), finished in itertools.product(waiting, left):
+                answers.take(finished, begin)
+            while waiting and waiting[0][1].complete:
+                yield from self._results(waiting.popleft()[1])
+            if following is None:
+                break
+            (encoded, ended), first = following, (first + _CHUNK) % (_CHUNK * _WAITING)
+        if chunks.error:
+            raise chunks.error
+
+    def _results(self, answers: Answers) -> Iterator[Result]:
+        finite: Any = np.isfinite(answers.logits).all(-1)
         if bad := int((~finite).sum()):
             warnings.warn(
-                f"the logits of {bad} of {len(texts)} texts are not finite: their "
+                f"the logits of {bad} of {len(finite)} texts are not finite: their "
                 "labels mean nothing, so check the model's weights",
                 stacklevel=3,
             )
         p = scipy.special.softmax(answers.logits, axis=-1)
         p[~finite] = np.nan
         names = exits.rule_names(self.exit)
-        return [
-            {
+        for label, score, layer, rule in zip(
+            p.argmax(-1), p.max(-1), answers.layers, answers.rules
+        ):
+            yield {
                 "label": self.labels[label],
                 "score": float(score),
                 "exit_layer": int(layer),
                 "rule": names[rule],
             }
-            for label, score, layer, rule in zip(
-                p.argmax(-1), p.max(-1), answers.layers, answers.rules
-            )
-        ]
 
     def _encode(self, texts: Sequence[Text]) -> Encoded:
         pairs = [text if isinstance(text, tuple) else (text, None) for text in texts]
         if any(len(pair) != 2 for pair in pairs):
             raise UserError("a tuple is a pair of texts, so it holds two")
-        firsts, seconds = zip(*pairs)
         encoded = Encoded.build(
-            self.tokenizer, firsts, seconds, max_length=self.max_length
+            self.tokenizer,
+            [first for first, _ in pairs],
+            [second for _, second in pairs],
+            max_length=self.max_length,
         )
         if encoded.truncated and not self._warned_of_truncation:
             self._warned_of_truncation = True
@@ -210,69 +249,51 @@ class Classifier:
             )
         return encoded
 
-    def run(
-        self,
-        encoded: Encoded,
-        *,
-        order: Int[np.ndarray, " M"] | None = None,
-        refill: bool = True,
-    ) -> Answers:
-        """Answers pre-tokenised texts, one queue a bucket of lengths.
-
-        Args:
-          encoded: M texts.
-          order: in which they enter the queues; by default as they come.
-          refill: False answers static batches instead, each of `slots` texts that
-            wait for the slowest of them.
-        """
+    def run(self, encoded: Encoded) -> Answers:
+        """Answers pre-tokenised texts."""
         answers = Answers.empty(self.config, len(encoded))
-        order = np.arange(len(encoded)) if order is None else order
-        bucket = np.searchsorted(self._buckets, encoded.lengths[order])
-        for index, length in enumerate(self._buckets):
-            rows = order[bucket == index]
-            slots = self._slots_for(len(rows)) if refill else self.slots
-            capacity = slots * (_ROWS_PER_SLOT if refill else 1)
-            for start in range(0, len(rows), capacity):
-                part = rows[start : start + capacity]
-                results, steps, busy = engine.run(
-                    self.params,
-                    _queue(encoded, part, length, capacity),
-                    self.exit,
-                    config=self.config,
-                    slots=slots,
-                )
-                answers.logits[part] = results.logits[: len(part)]
-                answers.layers[part] = results.layer[: len(part)]
-                answers.rules[part] = results.rule[: len(part)]
-                answers.slot_steps += slots * int(steps)
-                answers.busy_steps += int(busy)
+        ids = np.arange(len(encoded), dtype=np.int32)
+        for finished in self._ladder(len(encoded)).feed(encoded, ids, last=True):
+            answers.take(finished)
+            answers.count(finished)
         return answers
 
-    def _slots_for(self, texts: int) -> int:
-        """Returns a power of two below `slots`, or `slots`: few shapes compile.
-
-        At the end of a queue slots stand empty, for longer the more there are: the
-        fewer texts, the fewer slots, while the layer still has enough to do.
-        """
-        if texts >= _TEXTS_PER_SLOT * self.slots:
-            return self.slots
-        wanted = max(texts // _TEXTS_PER_SLOT, min(texts, _FEWEST_SLOTS), 1)
-        return min(1 << (wanted.bit_length() - 1), self.slots)
+    def _ladder(self, texts: int | None) -> Ladder:
+        """Returns a ladder for so many texts; None: for more than one chunk."""
+        few = self.slots if texts is None else _slots_for(texts, self.slots)
+        return Ladder(
+            self.params, self.config, self.exit, self.buckets, lambda length: few
+        )
 
 
-def _queue(
-    encoded: Encoded, rows: np.ndarray, length: int, capacity: int
-) -> engine.Queue:
-    batch = batching.pad(encoded, rows, length)
-    return engine.Queue(
-        tokens=_grown(batch.tokens, capacity),
-        types=_grown(batch.types, capacity),
-        lengths=_grown(encoded.lengths[rows].astype(np.int32), capacity),
-        count=jnp.int32(len(rows)),
-    )
+class _Chunks:
+    """An iterable in tokenised chunks; an error ends it, after what came before."""
+
+    def __init__(
+        self, texts: Iterable[Text], encode: Callable[[Sequence[Text]], Encoded]
+    ):
+        self._texts, self._encode = iter(texts), encode
+        self.error: Exception | None = None
+
+    def read(self) -> tuple[Encoded, bool]:
+        """Returns the next chunk, and whether it is the last; it may be empty."""
+        chunk = []
+        try:
+            for text in itertools.islice(self._texts, _CHUNK):
+                chunk.append(text)
+            return self._encode(chunk), len(chunk) < _CHUNK
+        except Exception as error:
+            self.error = error
+            return self._encode([]), True
 
 
-def _grown(array: np.ndarray, rows: int) -> Array:
-    grown = np.zeros((rows, *array.shape[1:]), array.dtype)
-    grown[: len(array)] = array
-    return jnp.asarray(grown)
+def _slots_for(texts: int, most: int) -> int:
+    """Returns `most`, or a power of two below it: few shapes compile.
+
+    At the end of a run slots stand empty, for longer the more there are: the fewer
+    texts, the fewer slots, while the layer still has enough to do.
+    """
+    if texts >= _TEXTS_PER_SLOT * most:
+        return most
+    wanted = max(texts // _TEXTS_PER_SLOT, min(texts, _FEWEST_SLOTS), 1)
+    return min(1 << (wanted.bit_length() - 1), most)

@@ -5,6 +5,10 @@ A text that exits leaves its slot, and the next of the queue takes it in the sam
 step. Every text gets the exit layer, the label and (within float noise) the logits
 that it gets alone.
 
+`run` answers one queue. Queues without end, or of rows of different lengths, go
+through `advance`, one after the other and without emptying the slots in between:
+`pack` moves those that hold a text to longer rows.
+
 Letters: Q rows of the queue, N slots, L tokens, H hidden size, C classes, D layers.
 
 References:
@@ -13,6 +17,7 @@ References:
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -24,6 +29,8 @@ from elbert_jax import albert
 from elbert_jax.albert import Albert, AlbertConfig, Params
 from elbert_jax.exits import Criterion
 
+EMPTY = -1  # in place of a text's number
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +40,34 @@ class Queue:
     tokens: Int[Array, "Q L"]
     types: Int[Array, "Q L"]
     lengths: Int[Array, " Q"]  # real tokens, which stand on the left
+    ids: Int[Array, " Q"]  # the texts' numbers, from 0 on
     count: Int[Array, ""]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Slots:
+    """N places in the batch, each with a text on its way or empty."""
+
+    hidden: Float[Array, "N L H"]
+    lengths: Int[Array, " N"]  # real tokens of the slot's text
+    ids: Int[Array, " N"]  # the text's number, or EMPTY
+    depth: Int[Array, " N"]  # layers its text has been through
+    criterion: Any  # the criterion's state, slots first
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """Answers in the order in which texts left; rows from `count` on are empty."""
+
+    ids: Int[Array, " Q+N"]
+    logits: Float[Array, "Q+N C"]  # of the exit layer
+    layer: Int[Array, " Q+N"]  # where the text left, 1-based
+    rule: Int[Array, " Q+N"]  # see `exits.rule_names`
+    count: Int[Array, ""]
+    slot_steps: Int[Array, ""]  # layer-steps taken, times N
+    busy_steps: Int[Array, ""]  # of these, the ones that a text was in
 
 
 @jax.tree_util.register_dataclass
@@ -46,100 +80,167 @@ class Results:
     rule: Int[Array, " Q"]  # see `exits.rule_names`
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class SlotState:
-    """What the loop carries."""
-
-    hidden: Float[Array, "N L H"]
-    lengths: Int[Array, " N"]  # real tokens of the slot's text
-    row: Int[Array, " N"]  # the queue row that the slot holds; Q where it is empty
-    depth: Int[Array, " N"]  # layers its text has been through
-    criterion: Any  # the criterion's state, slots first
-    next: Int[Array, ""]  # the queue row that enters next
-    steps: Int[Array, ""]  # layer-steps so far
-    busy: Int[Array, ""]  # sum over steps of the slots that held a text
-    results: Results
-
-
 def _where(chosen: Bool[Array, " N"], new: Array, old: Array) -> Array:
     return jnp.where(chosen.reshape(-1, *[1] * (old.ndim - 1)), new, old)
 
 
-def start(model: Albert, queue: Queue, criterion: Criterion, slots: int) -> SlotState:
-    """Returns `slots` empty slots before `queue`."""
-    config, (rows, length) = model.config, queue.tokens.shape
-    zero, zeros = jnp.int32(0), jnp.zeros(slots, jnp.int32)
-    return SlotState(
+@functools.partial(jax.jit, static_argnums=(0, 2, 3))  # to donate, each leaf a buffer
+def start(config: AlbertConfig, criterion: Criterion, slots: int, length: int) -> Slots:
+    """Returns N empty slots for rows of L tokens."""
+    zeros = jnp.zeros(slots, jnp.int32)
+    return Slots(
         hidden=jnp.zeros((slots, length, config.hidden_size), config.dtype),
         lengths=zeros,
-        row=jnp.full(slots, rows, jnp.int32),
+        ids=jnp.full(slots, EMPTY, jnp.int32),
         depth=zeros,
         criterion=criterion.init(slots, config.num_labels),
-        next=zero,
-        steps=zero,
-        busy=zero,
-        results=Results(
-            logits=jnp.zeros((rows, config.num_labels)),
-            layer=jnp.zeros(rows, jnp.int32),
-            rule=jnp.zeros(rows, jnp.int32),
-        ),
     )
+
+
+@functools.partial(jax.jit, static_argnames=("slots", "length"))
+def pack(parts: Sequence[Slots], *, slots: int, length: int) -> Slots:
+    """Moves the texts of some slots into N others, for rows of L tokens.
+
+    What is beyond N is lost: `advance` until few enough hold a text.
+
+    Args:
+      parts: slots for rows of at most `length` tokens.
+      slots: N.
+      length: L.
+    """
+
+    def longer(part: Slots) -> Slots:
+        room = length - part.hidden.shape[1]
+        hidden = jnp.pad(part.hidden, ((0, 0), (0, room), (0, 0)))
+        return dataclasses.replace(part, hidden=hidden)
+
+    together = jax.tree.map(lambda *x: jnp.concatenate(x), *map(longer, parts))
+    texts_first = jnp.argsort(together.ids == EMPTY, stable=True)[:slots]
+    extra = max(0, slots - len(together.ids))
+
+    def take(x: Array) -> Array:
+        return jnp.pad(x[texts_first], [(0, extra), *[(0, 0)] * (x.ndim - 1)])
+
+    packed = jax.tree.map(take, together)
+    there = jnp.arange(slots) < len(together.ids)
+    return dataclasses.replace(packed, ids=jnp.where(there, packed.ids, EMPTY))
 
 
 def insert(
-    model: Albert, queue: Queue, criterion: Criterion, state: SlotState
-) -> SlotState:
-    """Gives each empty slot the next text of the queue, while there is one."""
-    rows, slots = len(queue.lengths), len(state.row)
-    empty = state.row == rows
-    row = state.next + jnp.cumsum(empty, dtype=jnp.int32) - 1
+    model: Albert, queue: Queue, criterion: Criterion, slots: Slots, next: Array
+) -> tuple[Slots, Int[Array, ""]]:
+    """Gives each empty slot the next text of the queue, while there is one.
+
+    Args:
+      model: its embeddings are the slots' first hidden states.
+      queue: the texts.
+      criterion: its state is fresh in a slot that is filled.
+      slots: some of them empty.
+      next: the queue's row that enters next.
+
+    Returns:
+      The slots, and the row that enters next.
+    """
+    empty = slots.ids == EMPTY
+    row = next + jnp.cumsum(empty, dtype=jnp.int32) - 1
     fill = empty & (row < queue.count)
     source = jnp.where(fill, row, 0)
-    fresh = model.embed(queue.tokens[source], queue.types[source])
-    fresh_criterion = criterion.init(slots, model.config.num_labels)
-    return dataclasses.replace(
-        state,
-        hidden=_where(fill, fresh, state.hidden),
-        lengths=jnp.where(fill, queue.lengths[source], state.lengths),
-        row=jnp.where(fill, row, state.row),
-        depth=jnp.where(fill, 0, state.depth),
-        criterion=jax.tree.map(
-            functools.partial(_where, fill), fresh_criterion, state.criterion
-        ),
-        next=state.next + fill.sum(dtype=jnp.int32),
+    fresh = Slots(
+        hidden=model.embed(queue.tokens[source], queue.types[source]),
+        lengths=queue.lengths[source],
+        ids=queue.ids[source],
+        depth=jnp.zeros_like(source),
+        criterion=criterion.init(len(source), model.config.num_labels),
     )
+    filled = jax.tree.map(functools.partial(_where, fill), fresh, slots)
+    return filled, next + fill.sum(dtype=jnp.int32)
 
 
-def step(model: Albert, criterion: Criterion, state: SlotState) -> SlotState:
+def step(
+    model: Albert, criterion: Criterion, slots: Slots, finished: Finished
+) -> tuple[Slots, Finished]:
     """Takes every slot one layer deeper; answers and empties those that exit."""
-    rows = len(state.results.layer)
-    mask = jnp.arange(state.hidden.shape[1])[None] < state.lengths[:, None]
-    hidden = model.layer(state.hidden, mask)
+    mask = jnp.arange(slots.hidden.shape[1])[None] < slots.lengths[:, None]
+    hidden = model.layer(slots.hidden, mask)
     logits = model.classify(hidden)
-    depth = state.depth + 1
-    criterion_state, rule = criterion(state.criterion, logits)
-    leaves = (rule > 0) | (depth == model.config.num_hidden_layers)
-    # Row Q is outside the results: an empty slot, or one that goes on, is dropped.
-    answered = jnp.where(leaves, state.row, rows)
-    results = Results(
-        logits=state.results.logits.at[answered].set(logits, mode="drop"),
-        layer=state.results.layer.at[answered].set(depth, mode="drop"),
-        rule=state.results.rule.at[answered].set(rule, mode="drop"),
+    depth = slots.depth + 1
+    state, rule = criterion(slots.criterion, logits)
+    held = slots.ids != EMPTY
+    leaves = held & ((rule > 0) | (depth == model.config.num_hidden_layers))
+    place = finished.count + jnp.cumsum(leaves, dtype=jnp.int32) - 1
+    place = jnp.where(leaves, place, len(finished.ids))  # outside: dropped
+    finished = Finished(
+        ids=finished.ids.at[place].set(slots.ids, mode="drop"),
+        logits=finished.logits.at[place].set(logits, mode="drop"),
+        layer=finished.layer.at[place].set(depth, mode="drop"),
+        rule=finished.rule.at[place].set(rule, mode="drop"),
+        count=finished.count + leaves.sum(dtype=jnp.int32),
+        slot_steps=finished.slot_steps + len(held),
+        busy_steps=finished.busy_steps + held.sum(dtype=jnp.int32),
     )
-    return dataclasses.replace(
-        state,
-        hidden=hidden,
-        row=jnp.where(leaves, rows, state.row),
-        depth=depth,
-        criterion=criterion_state,
-        steps=state.steps + 1,
-        busy=state.busy + (state.row < rows).sum(dtype=jnp.int32),
-        results=results,
-    )
+    ids = jnp.where(leaves, EMPTY, slots.ids)
+    return Slots(hidden, slots.lengths, ids, depth, state), finished
 
 
-@functools.partial(jax.jit, static_argnames=("config", "slots"))
+@functools.partial(
+    jax.jit, static_argnames=("config", "unroll"), donate_argnames="slots"
+)
+def advance(
+    params: Params,
+    slots: Slots,
+    queue: Queue,
+    criterion: Criterion,
+    keep: Int[Array, ""] | int,
+    *,
+    config: AlbertConfig,
+    unroll: int = 1,
+) -> tuple[Slots, Finished]:
+    """Runs until the whole queue has entered, and few enough slots hold a text.
+
+    It compiles once a shape (N, Q, L), whatever the count and the thresholds.
+
+    Args:
+      params: the model's parameters.
+      slots: donated.
+      queue: the texts that enter.
+      criterion: when a text leaves.
+      keep: slots that may still hold a text at the end; 0 answers all.
+      config: the model's shape.
+      unroll: layer-steps to one turn of the loop. Its predicate is read once a turn,
+        by the host where there is a GPU; the last turn may take steps for nothing.
+
+    Returns:
+      The slots, and the texts that left.
+    """
+    model = albert.bind(config, params)
+    rows, zero = len(queue.lengths) + len(slots.ids), jnp.int32(0)
+    finished = Finished(
+        ids=jnp.full(rows, EMPTY, jnp.int32),
+        logits=jnp.zeros((rows, config.num_labels)),
+        layer=jnp.zeros(rows, jnp.int32),
+        rule=jnp.zeros(rows, jnp.int32),
+        count=zero,
+        slot_steps=zero,
+        busy_steps=zero,
+    )
+
+    def unfinished(carry: tuple[Slots, Finished, Array]) -> Array:
+        slots, _, next = carry
+        held = (slots.ids != EMPTY).sum(dtype=jnp.int32)
+        return (next < queue.count) | (held > keep)
+
+    def turn(carry: tuple[Slots, Finished, Array]) -> tuple[Slots, Finished, Array]:
+        for _ in range(unroll):
+            slots, finished, next = carry
+            slots, next = insert(model, queue, criterion, slots, next)
+            carry = *step(model, criterion, slots, finished), next
+        return carry
+
+    slots, finished, _ = jax.lax.while_loop(unfinished, turn, (slots, finished, zero))
+    return slots, finished
+
+
+@functools.partial(jax.jit, static_argnames=("config", "slots", "unroll"))
 def run(
     params: Params,
     queue: Queue,
@@ -147,34 +248,34 @@ def run(
     *,
     config: AlbertConfig,
     slots: int,
-) -> tuple[Results, Int[Array, ""], Int[Array, ""]]:
+    unroll: int = 1,
+) -> tuple[Results, Finished]:
     """Answers a whole queue in one XLA program.
-
-    It compiles once a shape (slots, Q, L), whatever the count and the thresholds.
 
     Args:
       params: the model's parameters.
-      queue: the texts.
+      queue: the texts; their ids are not used.
       criterion: when a text leaves.
       config: the model's shape.
       slots: N, how many texts go through the layer together.
+      unroll: see `advance`.
 
     Returns:
-      The results; the layer-steps taken; the sum over steps of the slots in use, so
-      that `busy / (slots * steps)` is the occupancy.
+      The results by row, and the same in the order in which texts left.
     """
-    model = albert.bind(config, params)
-    rows = len(queue.lengths)
+    rows, length = queue.tokens.shape
+    queue = dataclasses.replace(queue, ids=jnp.arange(rows, dtype=jnp.int32))
+    empty = start(config, criterion, slots, length)
+    _, finished = advance(
+        params, empty, queue, criterion, 0, config=config, unroll=unroll
+    )
+    row = jnp.where(finished.ids == EMPTY, rows, finished.ids)
 
-    def unfinished(state: SlotState) -> Array:
-        """Some text waits in the queue, or some slot holds one."""
-        return (state.next < queue.count) | (state.row < rows).any()
+    def by_row(x: Array) -> Array:
+        return jnp.zeros((rows, *x.shape[1:]), x.dtype).at[row].set(x, mode="drop")
 
-    def body(state: SlotState) -> SlotState:
-        return step(model, criterion, insert(model, queue, criterion, state))
-
-    state = jax.lax.while_loop(unfinished, body, start(model, queue, criterion, slots))
-    return state.results, state.steps, state.busy
+    answers = finished.logits, finished.layer, finished.rule
+    return Results(*map(by_row, answers)), finished
 
 
 @functools.partial(jax.jit, static_argnames="config")

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from elbert_jax import albert, flops
+from elbert_jax import albert, engine, flops, ladder
 from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.classifier import Answers, Classifier
 from elbert_jax.data import batching
@@ -52,8 +52,8 @@ def full_depth(classifier: Classifier, encoded: Encoded) -> Answers:
     """Answers at the last layer, in length-sorted batches as large as the slots."""
     config = classifier.config
     depth, answers = config.num_hidden_layers, Answers.empty(config, len(encoded))
-    buckets = batching.bucket_lengths(classifier.max_length)
-    for batch in batching.eval_batches(encoded, classifier.slots, buckets):
+    batches = batching.eval_batches(encoded, classifier.slots, classifier.buckets)
+    for batch in batches:
         real = batch.weight > 0
         logits = _last_layer(classifier.params, batch, config=config)
         answers.logits[batch.index[real]] = np.asarray(logits)[real]
@@ -68,8 +68,24 @@ def static_batches(classifier: Classifier, encoded: Encoded) -> Answers:
 
     It is the engine on queues no longer than its slots, so that nothing refills.
     """
+    config, slots = classifier.config, classifier.slots
+    answers = Answers.empty(config, len(encoded))
+    ids = np.arange(len(encoded), dtype=np.int32)
     order = np.argsort(encoded.lengths, kind="stable")
-    return classifier.run(encoded, order=order, refill=False)
+    for start in range(0, len(order), slots):
+        rows = order[start : start + slots]
+        length = next(b for b in classifier.buckets if b >= encoded.lengths[rows].max())
+        _, finished = engine.advance(
+            classifier.params,
+            engine.start(config, classifier.exit, slots, length),
+            ladder.queue(encoded, rows, ids, length, slots),
+            classifier.exit,
+            0,
+            config=config,
+        )
+        answers.take(finished)
+        answers.count(finished)
+    return answers
 
 
 def refill(classifier: Classifier, encoded: Encoded) -> Answers:

@@ -11,6 +11,7 @@ from elbert_jax import (
     UserError,
     engine,
 )
+from elbert_jax.classifier import _slots_for
 from elbert_jax.data.batching import Encoded
 
 TEXTS = [
@@ -52,7 +53,7 @@ def test_an_answer_is_that_of_the_reference(classify):
     for row, text in enumerate(TEXTS[:3:2]):
         tokens = encoded.tokens[encoded.offsets[row] : encoded.offsets[row + 1]][None]
         lengths = np.full(1, tokens.shape[1], np.int32)
-        arrays = (tokens, np.zeros_like(tokens), lengths, np.int32(1))
+        arrays = (tokens, np.zeros_like(tokens), lengths, lengths * 0, np.int32(1))
         queue = engine.Queue(*map(jnp.asarray, arrays))
         want = engine.run_one_by_one(
             classify.params, queue, classify.exit, config=classify.config
@@ -84,7 +85,7 @@ def test_a_stream_holds_no_more_than_its_chunk(classify, monkeypatch):
     stream = classify.stream(endless())
     for _ in range(9):
         next(stream)
-    assert len(taken) == 12
+    assert len(taken) <= 9 + 3 * 4
 
 
 def test_saved_and_opened_again_it_answers_the_same(classify, tmp_path):
@@ -129,14 +130,20 @@ def test_set_delta(classify):
     classify.exit = exit
 
 
-def test_few_texts_take_few_slots(classify):
-    many = Classifier(
-        classify.config,
-        classify.params,
-        classify.labels,
-        classify.tokenizer,
-        classify.exit,
-        slots=48,
-    )
-    taken = {texts: many._slots_for(texts) for texts in (0, 1, 5, 100, 400, 767, 768)}
+def test_few_texts_take_few_slots():
+    taken = {n: _slots_for(n, 48) for n in (0, 1, 5, 100, 400, 767, 768)}
     assert taken == {0: 1, 1: 1, 5: 4, 100: 8, 400: 16, 767: 32, 768: 48}
+
+
+def test_an_error_of_the_iterable_comes_after_what_was_read(classify, monkeypatch):
+    monkeypatch.setattr("elbert_jax.classifier._CHUNK", 4)
+
+    def texts():
+        yield from ["profit rose"] * 5
+        raise OSError("the disk is gone")
+
+    seen = []
+    with pytest.raises(OSError, match="disk"):
+        for result in classify.stream(texts()):
+            seen.append(result)
+    assert len(seen) == 4

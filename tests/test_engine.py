@@ -55,7 +55,8 @@ def make_queue(texts, length, rows=ROWS):
     for row, (text, kinds) in enumerate(texts):
         tokens[row, : len(text)], types[row, : len(text)] = text, kinds
         lengths[row] = len(text)
-    arrays = map(jnp.asarray, (tokens, types, lengths, np.int32(len(texts))))
+    ids = np.arange(rows, dtype=np.int32)
+    arrays = map(jnp.asarray, (tokens, types, lengths, ids, np.int32(len(texts))))
     return engine.Queue(*arrays)
 
 
@@ -111,15 +112,16 @@ def test_reference_is_the_full_forward_and_the_replay(name):
     np.testing.assert_allclose(got.logits[:CORPUS][sure], want.logits[sure], atol=1e-5)
 
 
-def check(name, picked, slots, length):
+def check(name, picked, slots, length, unroll=1):
     picked = np.asarray(picked)
     texts = [corpus()[index] for index in picked]
-    results, steps, busy = engine.run(
+    results, finished = engine.run(
         PARAMS,
         make_queue(texts, length),
         CRITERIA[name],
         config=CONFIG,
         slots=slots,
+        unroll=unroll,
     )
     want, sure = reference(name), ~near_edge(name)[picked]
     got = jax.tree.map(lambda x: np.asarray(x)[: len(picked)], results)
@@ -130,8 +132,9 @@ def check(name, picked, slots, length):
     )
     np.testing.assert_allclose(got.logits[sure], want.logits[picked][sure], atol=1e-5)
     assert (np.asarray(results.layer)[len(picked) :] == 0).all()
-    assert busy == got.layer.sum()
-    assert -(-busy // slots) <= steps <= busy
+    busy, steps = finished.busy_steps, finished.slot_steps // slots
+    assert busy == got.layer.sum() and finished.count == len(picked)
+    assert -(-busy // slots) <= steps <= busy + unroll - 1
 
 
 picks = st.lists(st.integers(0, CORPUS - 1), min_size=1, max_size=ROWS)
@@ -147,10 +150,13 @@ def test_any_queue_in_any_order(name, picked):
 
 @PROPERTY
 @given(
-    picked=picks, slots=st.sampled_from([1, 2, 7, 40]), length=st.sampled_from([8, 13])
+    picked=picks,
+    slots=st.sampled_from([1, 2, 7, 40]),
+    length=st.sampled_from([8, 13]),
+    unroll=st.sampled_from([1, 3]),
 )
-def test_any_number_of_slots_and_any_padding(picked, slots, length):
-    check("monotone", picked, slots, length)
+def test_any_number_of_slots_and_any_padding(picked, slots, length, unroll):
+    check("monotone", picked, slots, length, unroll)
 
 
 def test_texts_leave_at_many_layers_by_both_rules():
@@ -161,7 +167,7 @@ def test_texts_leave_at_many_layers_by_both_rules():
 
 def test_a_criterion_that_never_fires_is_plain_albert():
     queue = make_queue(corpus(), 8, rows=CORPUS)
-    results, steps, _ = engine.run(
+    results, finished = engine.run(
         PARAMS, queue, CRITERIA["never"], config=CONFIG, slots=CORPUS
     )
     mask = np.arange(8)[None] < np.asarray(queue.lengths)[:, None]
@@ -172,14 +178,14 @@ def test_a_criterion_that_never_fires_is_plain_albert():
     replayed = exits.exit_layer(CRITERIA["never"], layers)
     np.testing.assert_array_equal(replayed.logits, layers[-1])
     assert (results.layer == replayed.layer).all()
-    assert steps == CONFIG.num_hidden_layers
+    assert finished.slot_steps == CORPUS * CONFIG.num_hidden_layers
 
 
 def test_an_empty_queue_takes_no_step():
-    results, steps, busy = engine.run(
+    results, finished = engine.run(
         PARAMS, make_queue([], 8), CRITERIA["monotone"], config=CONFIG, slots=4
     )
-    assert steps == busy == 0 and not np.any(results.layer)
+    assert finished.slot_steps == finished.count == 0 and not np.any(results.layer)
 
 
 def test_one_compile_a_shape():

@@ -1,0 +1,77 @@
+"""Texts of all lengths, in any chunks: each gets what it gets alone."""
+
+import functools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elbert_jax import engine
+from elbert_jax.classifier import Answers
+from elbert_jax.data.batching import Encoded
+from elbert_jax.ladder import Ladder, queue
+from tests.test_engine import CONFIG, CORPUS, CRITERIA, PARAMS, corpus, near_edge
+
+LENGTHS = (2, 4, 8)
+BY_RANK = {2: 6, 4: 3, 8: 2}  # slots
+
+
+def encode(picked):
+    texts = [corpus()[index] for index in picked]
+    return Encoded(
+        np.concatenate([np.zeros(0, np.int32), *(tokens for tokens, _ in texts)]),
+        np.concatenate([np.zeros(0, np.int8), *(types for _, types in texts)]),
+        np.cumsum([0, *(len(tokens) for tokens, _ in texts)]),
+        np.full(len(texts), -1, np.int32),
+        0,
+    )
+
+
+@functools.cache
+def reference(name):
+    everything = encode(range(CORPUS))
+    rows = np.arange(CORPUS, dtype=np.int32)
+    one_queue = queue(everything, rows, rows, 8, CORPUS)
+    return engine.run_one_by_one(PARAMS, one_queue, CRITERIA[name], config=CONFIG)
+
+
+chunks = st.lists(st.lists(st.integers(0, CORPUS - 1), max_size=20), max_size=4)
+
+
+@pytest.mark.parametrize("name", ["monotone", "any of", "never"])
+@settings(deadline=None, max_examples=20, derandomize=True)
+@given(chunks=chunks)
+def test_any_chunks(name, chunks):
+    ladder = Ladder(PARAMS, CONFIG, CRITERIA[name], LENGTHS, BY_RANK.__getitem__)
+    picked = np.concatenate([np.zeros(0, int), *chunks]).astype(int)
+    answers, first = Answers.empty(CONFIG, len(picked)), 0
+    for chunk in [*chunks, []]:
+        ids = np.arange(first, first + len(chunk), dtype=np.int32)
+        first += len(chunk)
+        for finished in ladder.feed(encode(chunk), ids, last=first == len(picked)):
+            answers.take(finished)
+            answers.count(finished)
+    assert answers.complete
+    want, sure = reference(name), ~near_edge(name)[picked]
+    for got, right in (
+        (answers.layers, want.layer),
+        (answers.rules, want.rule),
+        (answers.logits.argmax(-1), want.logits.argmax(-1)),
+    ):
+        np.testing.assert_array_equal(got[sure], np.asarray(right)[picked][sure])
+    logits = np.asarray(want.logits)[picked]
+    np.testing.assert_allclose(answers.logits[sure], logits[sure], atol=1e-5)
+    assert answers.busy_steps == answers.layers.sum() <= answers.slot_steps
+
+
+def test_only_the_last_chunk_drains():
+    exit, slots = CRITERIA["monotone"], {2: 6, 4: 3, 8: 5}
+    ladder = Ladder(PARAMS, CONFIG, exit, LENGTHS, slots.__getitem__)
+    counts = []
+    for last in (False, False, True):
+        left = ladder.feed(
+            encode(range(CORPUS)), np.arange(CORPUS, dtype=np.int32), last=last
+        )
+        counts.append(sum(int(finished.count) for finished in left))
+    assert counts[0] < CORPUS and sum(counts) == 3 * CORPUS
