@@ -28,6 +28,7 @@ Result = dict[str, Any]
 
 _CHUNK = 16384  # texts of a stream that are tokenised, sorted and answered together
 _WAITING = 2  # chunks with a text that has not left; then all are answered
+_USUAL_LENGTH = 16  # tokens of the rows that get as many slots as were asked for
 _TEXTS_PER_SLOT, _FEWEST_SLOTS = 16, 8  # see _slots_for
 
 
@@ -94,7 +95,8 @@ class Classifier:
           labels: [C] names of the classes.
           tokenizer: the model's own.
           exit: when a text leaves.
-          slots: texts that go through the layer together.
+          slots: texts of 16 tokens that go through the layer together; of longer
+            ones fewer, so that a batch always has about as many tokens.
           max_length: tokens beyond it are cut; by default, and at most, the model's
             number of positions.
         """
@@ -260,10 +262,12 @@ class Classifier:
 
     def _ladder(self, texts: int | None) -> Ladder:
         """Returns a ladder for so many texts; None: for more than one chunk."""
-        few = self.slots if texts is None else _slots_for(texts, self.slots)
-        return Ladder(
-            self.params, self.config, self.exit, self.buckets, lambda length: few
-        )
+        tokens = self.slots * _USUAL_LENGTH
+
+        def slots(length: int) -> int:
+            return _slots_for(texts, max(1, tokens // length))
+
+        return Ladder(self.params, self.config, self.exit, self.buckets, slots)
 
 
 class _Chunks:
@@ -287,13 +291,13 @@ class _Chunks:
             return self._encode([]), True
 
 
-def _slots_for(texts: int, most: int) -> int:
+def _slots_for(texts: int | None, most: int) -> int:
     """Returns `most`, or a power of two below it: few shapes compile.
 
     At the end of a run slots stand empty, for longer the more there are: the fewer
     texts, the fewer slots, while the layer still has enough to do.
     """
-    if texts >= _TEXTS_PER_SLOT * most:
+    if texts is None or texts >= _TEXTS_PER_SLOT * most:
         return most
     wanted = max(texts // _TEXTS_PER_SLOT, min(texts, _FEWEST_SLOTS), 1)
     return min(1 << (wanted.bit_length() - 1), most)
