@@ -3,6 +3,7 @@
 Run:    python -m elbert_jax.pretrain --config=configs/adapt.py --workdir=runs/adapt \
             --config.init=models/albert-mini-en --config.data.files=filings.jsonl.gz
         then train with --config.init=runs/adapt/model
+Expect: not yet measured.
 """
 
 from configs import pretrain_default

@@ -2,6 +2,8 @@
 
 Run:    python -m elbert_jax.pretrain --config=configs/pretrain_mini.py \
             --workdir=runs/pretrain_mini --config.data.files=books.txt.xz
+Expect: three hours; what it reaches is not yet measured. The masked pieces stay at about
+        6.1 nats for the first 11 million tokens, and then fall.
 """
 
 from configs import pretrain_default
@@ -16,5 +18,14 @@ def get_config():
     config.model.intermediate_size = 1024
     config.model.max_position_embeddings = 512
     config.model.initializer_range = 0.05
-    config.phases = ((3, 64, 0.5), (6, 64, 0.3), (12, 64, 0.2))
+    config.phases = (
+        (1, 64, 0.486),
+        (3, 64, 0.283),
+        (6, 64, 0.154),
+        (12, 64, 0.077),
+    )
+    config.steps = 24700
+    config.batch_tokens = 2048
+    config.warmup_ratio = 0.02
+    config.eval_every = 1000
     return config
