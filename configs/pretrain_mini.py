@@ -2,8 +2,8 @@
 
 Run:    python -m elbert_jax.pretrain --config=configs/pretrain_mini.py \
             --workdir=runs/pretrain_mini --config.data.files=books.txt.xz
-Expect: three hours; what it reaches is not yet measured. The masked pieces stay at about
-        6.1 nats for the first 11 million tokens, and then fall.
+Expect: three hours; what it reaches is not yet measured. The masked pieces stay at
+        about 6.1 nats for the first 11 million tokens, and then fall.
 """
 
 from configs import pretrain_default
