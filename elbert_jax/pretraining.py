@@ -139,12 +139,17 @@ def _files(config: Config) -> list[str]:
 def _tokenizer(config: Config, workdir: pathlib.Path) -> Tokenizer:
     if name := config.data.tokenizer or config.init:
         return Tokenizer.load(name)
-    directory = workdir / "tokenizer"
+    files, column, size = (
+        _files(config),
+        config.data.text_column,
+        config.data.vocab_size,
+    )
+    directory = workdir / "tokenizer" / documents.digest(files, column, size)
     if (directory / "spiece.model").exists():
         return Tokenizer.load(directory)
-    text = documents.read(_files(config), config.data.text_column)
+    text = documents.read(files, column)
     paragraphs = (paragraph for document in text for paragraph in document)
-    return train_tokenizer(paragraphs, config.data.vocab_size, directory)
+    return train_tokenizer(paragraphs, size, directory)
 
 
 def _initial_model(config: Config, tokenizer: Tokenizer) -> tuple[AlbertConfig, Params]:

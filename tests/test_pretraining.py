@@ -163,6 +163,23 @@ def test_a_mistake_in_the_configuration_is_named(
     assert not (tmp_path / "work" / "config.json").exists()
 
 
+def test_a_tokenizer_is_trained_once_a_text(tmp_path, monkeypatch):
+    config, trained = tiny_config(tmp_path), []
+    train = pretraining.train_tokenizer
+
+    def counted(*args):
+        trained.append(args)
+        return train(*args)
+
+    monkeypatch.setattr(pretraining, "train_tokenizer", counted)
+    config.phases = ((9, 16, 1.0),)  # too deep: it ends before the first step
+    for books in (12, 12, 11):
+        write_books(tmp_path / "books.txt", books)
+        with pytest.raises(UserError, match="has 4 layers"):
+            pretraining.pretrain(config, tmp_path / "work")
+    assert len(trained) == 2
+
+
 def test_one_document_is_too_few(tmp_path):
     config = tiny_config(tmp_path)
     config.data.files = str(write_books(tmp_path / "one.txt", 1))

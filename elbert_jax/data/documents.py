@@ -1,9 +1,11 @@
 """Unlabelled text for pretraining, document by document."""
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 
 from elbert_jax.data import rows
 from elbert_jax.data.rows import BadRow
+from elbert_jax.errors import UserError
 
 Document = list[str]  # its paragraphs; none is blank
 
@@ -27,6 +29,23 @@ def read(files: Sequence[str], text_column: str = "text") -> Iterator[Document]:
         else:
             for text in lines:
                 yield from _paragraphs(filter(str.strip, text.splitlines()))
+
+
+def digest(files: Sequence[str], *others: object) -> str:
+    """Returns a hash of the files' bytes, their formats, and other values.
+
+    Raises:
+      UserError: a file cannot be read.
+    """
+    hashed = hashlib.sha256(repr(others).encode())
+    for name in files:
+        hashed.update(rows.format_of(name).encode())
+        try:
+            with open(name, "rb") as file:
+                hashed.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise UserError(f"{name} cannot be read: {error.strerror}") from error
+    return hashed.hexdigest()[:16]
 
 
 def _texts(file: str, column: str) -> Iterator[str | BadRow]:

@@ -1,7 +1,6 @@
 """Tokenised documents on disk, as memory-mapped arrays."""
 
 import dataclasses
-import hashlib
 import itertools
 import pathlib
 import shutil
@@ -10,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import tqdm
 
-from elbert_jax.data import documents, rows
+from elbert_jax.data import documents
 from elbert_jax.data.documents import Document
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
@@ -49,7 +48,7 @@ def build(
     Raises:
       UserError: a file cannot be used, or there is no text in any.
     """
-    folder = directory / _digest(files, tokenizer, text_column)
+    folder = directory / documents.digest(files, tokenizer.fingerprint, text_column)
     if not folder.exists():
         partial = folder.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
@@ -62,18 +61,6 @@ def build(
     if not len(store.tokens):
         raise UserError(f"there is no text in {', '.join(files)}")
     return store
-
-
-def _digest(files: Sequence[str], tokenizer: Tokenizer, text_column: str) -> str:
-    digest = hashlib.sha256(f"{tokenizer.fingerprint} {text_column}".encode())
-    for name in files:
-        digest.update(rows.format_of(name).encode())
-        try:
-            with open(name, "rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        except OSError as error:
-            raise UserError(f"{name} cannot be read: {error.strerror}") from error
-    return digest.hexdigest()[:16]
 
 
 def _write(
