@@ -1,7 +1,7 @@
 """Goes on pretraining any ALBERT on your own text, before fine-tuning it.
 
 Run:    python -m elbert_jax.pretrain --config=configs/adapt.py --workdir=runs/adapt \
-            --config.init=models/albert-mini-en --config.data.files=filings.jsonl.gz
+            --config.init=DIR_OR_HUB_ID --config.data.files=filings.jsonl.gz
         then train with --config.init=runs/adapt/model
 Expect: not yet measured.
 """
