@@ -13,7 +13,7 @@ import numpy as np
 import scipy.special
 from jaxtyping import Float, Int
 
-from elbert_jax import engine, exits, hf, operating_point
+from elbert_jax import exits, hf, operating_point
 from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded
@@ -53,7 +53,7 @@ class Answers:
     def take(self, finished: Finished, first: int = 0) -> None:
         """Writes down those of the texts `first` to `first + M` that have left."""
         ids = np.asarray(finished.ids) - first
-        ours = (ids >= 0) & (ids < len(self.layers)) & (finished.ids != engine.EMPTY)
+        ours = (ids >= 0) & (ids < len(self.layers))  # EMPTY is below 0
         self.logits[ids[ours]] = np.asarray(finished.logits)[ours]
         self.layers[ids[ours]] = np.asarray(finished.layer)[ours]
         self.rules[ids[ours]] = np.asarray(finished.rule)[ours]
@@ -285,8 +285,11 @@ class _Chunks:
         try:
             for text in itertools.islice(self._texts, _CHUNK):
                 chunk.append(text)
-            return self._encode(chunk), len(chunk) < _CHUNK
         except Exception as error:
+            self.error = error
+        try:
+            return self._encode(chunk), len(chunk) < _CHUNK
+        except UserError as error:
             self.error = error
             return self._encode([]), True
 

@@ -75,6 +75,14 @@ def _scores(batch: MaskedBatch, pieces: Array, order: Array) -> dict[str, Array]
     }
 
 
+@functools.partial(jax.jit, static_argnames=("config", "depth", "every"))
+def _held_out_scores(
+    params: Params, batch: MaskedBatch, *, config: AlbertConfig, depth: int, every: int
+) -> dict[str, Array]:
+    logits = masked_lm.bind(config, params)(*batch.inputs, depth=depth, every=every)
+    return jax.vmap(functools.partial(_scores, batch))(*logits)
+
+
 def pretrain(config: Config, workdir: str | pathlib.Path) -> None:
     """Pretrains as `config` says, and leaves a model directory in `workdir/model`.
 
@@ -139,11 +147,8 @@ def _files(config: Config) -> list[str]:
 def _tokenizer(config: Config, workdir: pathlib.Path) -> Tokenizer:
     if name := config.data.tokenizer or config.init:
         return Tokenizer.load(name)
-    files, column, size = (
-        _files(config),
-        config.data.text_column,
-        config.data.vocab_size,
-    )
+    data, files = config.data, _files(config)
+    column, size = data.text_column, data.vocab_size
     directory = workdir / "tokenizer" / documents.digest(files, column, size)
     if (directory / "spiece.model").exists():
         return Tokenizer.load(directory)
@@ -255,18 +260,14 @@ class _MaskedLM:
         self, params: Params, phase: Phase, every: int = 0
     ) -> dict[str, np.ndarray]:
         """Returns what the heads reach on held-out text, [R] layers that speak."""
-        config = self.model_config
-
-        @jax.jit
-        def scores(params: Params, batch: MaskedBatch) -> dict[str, Array]:
-            model = masked_lm.bind(config, params)
-            logits = model(*batch.inputs, depth=phase.depth, every=every)
-            return jax.vmap(functools.partial(_scores, batch))(*logits)
-
         rows = self._rows(phase.length)
         count = max(1, self.config.eval_tokens // (rows * phase.length))
         batches = passages.eval_batches(self.held_out[phase.length], rows, count)
-        seen = [jax.device_get(scores(params, batch)) for batch in batches]
+        settings = {"depth": phase.depth, "every": every, "config": self.model_config}
+        seen = [
+            jax.device_get(_held_out_scores(params, batch, **settings))
+            for batch in batches
+        ]
         mean = {name: np.mean([row[name] for row in seen], axis=0) for name in seen[0]}
         return mean | {"mlm_perplexity": np.exp(mean["mlm_loss"])}
 
