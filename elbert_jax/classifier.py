@@ -13,7 +13,7 @@ import numpy as np
 import scipy.special
 from jaxtyping import Float, Int
 
-from elbert_jax import exits, hf, operating_point
+from elbert_jax import exit_settings, exits, hf, operating_point
 from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded
@@ -156,9 +156,9 @@ class Classifier:
         Raises:
           UserError: the criterion has none, or it is below 0.
         """
-        moved = exits.to_dict(self.exit) | {"delta": delta}
+        moved = exit_settings.to_dict(self.exit) | {"delta": delta}
         try:
-            self.exit = exits.from_dict(moved)
+            self.exit = exit_settings.from_dict(moved)
         except ValueError as error:
             raise UserError(f"delta: {error}") from error
 

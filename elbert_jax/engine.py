@@ -87,13 +87,13 @@ def _where(chosen: Bool[Array, " N"], new: Array, old: Array) -> Array:
 @functools.partial(jax.jit, static_argnums=(0, 2, 3))  # to donate, each leaf a buffer
 def start(config: AlbertConfig, criterion: Criterion, slots: int, length: int) -> Slots:
     """Returns N empty slots for rows of L tokens."""
-    zeros = jnp.zeros(slots, jnp.int32)
+    zeros, ids = jnp.zeros(slots, jnp.int32), jnp.full(slots, EMPTY, jnp.int32)
     return Slots(
         hidden=jnp.zeros((slots, length, config.hidden_size), config.dtype),
         lengths=zeros,
-        ids=jnp.full(slots, EMPTY, jnp.int32),
+        ids=ids,
         depth=zeros,
-        criterion=criterion.init(slots, config.num_labels),
+        criterion=criterion.init(ids, config.num_labels),
     )
 
 
@@ -150,7 +150,7 @@ def insert(
         lengths=queue.lengths[source],
         ids=queue.ids[source],
         depth=jnp.zeros_like(source),
-        criterion=criterion.init(len(source), model.config.num_labels),
+        criterion=criterion.init(queue.ids[source], model.config.num_labels),
     )
     filled = jax.tree.map(functools.partial(_where, fill), fresh, slots)
     return filled, next + fill.sum(dtype=jnp.int32)
@@ -301,7 +301,7 @@ def run_one_by_one(
     for row in range(int(queue.count)):
         text = slice(row, row + 1), slice(int(queue.lengths[row]))
         x = _embed(params, queue.tokens[text], queue.types[text], config=config)
-        state = criterion.init(1, config.num_labels)
+        state = criterion.init(jnp.array([row], jnp.int32), config.num_labels)
         while rule[row] == 0 and layer[row] < config.num_hidden_layers:
             x, output = _deeper(params, x, config=config)
             state, fired = judge(state, output)

@@ -9,10 +9,11 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from elbert_jax import albert, exits, flops, metrics
+from elbert_jax import albert, exit_settings, exits, flops, metrics
 from elbert_jax.albert import AlbertConfig, Params
+from elbert_jax.confidence_window import ConfidenceWindow
 from elbert_jax.data.batching import Batch
-from elbert_jax.exits import ConfidenceWindow, Criterion
+from elbert_jax.exits import Criterion
 
 # The papers' curves run from 0.1 to 1.0; a model that is surer of itself needs less.
 DELTAS = (0.001, 0.003, 0.01, 0.03, *(round(0.1 * step, 1) for step in range(1, 11)))
@@ -21,9 +22,6 @@ DELTAS = (0.001, 0.003, 0.01, 0.03, *(round(0.1 * step, 1) for step in range(1, 
 @functools.partial(jax.jit, static_argnames="config")
 def _forward(config: AlbertConfig, params: Params, batch: Batch) -> jax.Array:
     return albert.bind(config, params)(*batch.inputs)
-
-
-_replay = jax.jit(exits.exit_layer)
 
 
 def every_layer(
@@ -60,7 +58,7 @@ def at_exit(
       over D; `flops_ratio`, by text, of real tokens; `exit_histogram` [D] and
       `rule_counts`, in texts.
     """
-    leaves = jax.tree.map(np.asarray, _replay(criterion, logits))
+    leaves = jax.tree.map(np.asarray, exits.exit_layer(criterion, logits))
     depth = config.num_hidden_layers
     names = exits.rule_names(criterion)
     counts = np.bincount(leaves.rule, minlength=len(names))
@@ -94,7 +92,8 @@ def curve(
         for delta in DELTAS
     ]
     return [
-        exits.to_dict(criterion) | at_exit(config, logits, labels, lengths, criterion)
+        exit_settings.to_dict(criterion)
+        | at_exit(config, logits, labels, lengths, criterion)
         for criterion in criteria
     ]
 
@@ -111,7 +110,7 @@ def delta_for(
 
     def distance(delta: float) -> float:
         moved = dataclasses.replace(criterion, delta=delta)  # pyright: ignore
-        layers = np.asarray(_replay(moved, logits).layer)
+        layers = np.asarray(exits.exit_layer(moved, logits).layer)
         return abs(flops.text(config, lengths, layers).sum() / full - flops_ratio)
 
     return min((round(0.01 * step, 2) for step in range(101)), key=distance)

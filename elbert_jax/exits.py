@@ -2,7 +2,7 @@
 
 A criterion is a frozen dataclass shaped like the body of a scan over layers:
 
-    state = criterion.init(batch, num_classes)
+    state = criterion.init(ids, num_classes)        # ids: int32 [B], the texts' numbers
     state, rule = criterion(state, logits)          # once a layer
 
 Every leaf of `state` has the batch as its first axis, so that a slot's state can be
@@ -12,14 +12,20 @@ compiles nothing anew. The engine and the offline replay, `exit_layer`, call the
 object. Logits that are not finite never let a text out early: not at their layer, and
 not by a window or a run of labels that holds them.
 
+Letters: B texts, C classes, D layers.
+
 References:
     Xie et al., "ELBERT: Fast ALBERT with Confidence-Window Based Early Exit",
-    ICASSP 2021, Section 3.3 and Eq. 5.
+    ICASSP 2021, Eq. 5.
+    Xin et al., "DeeBERT: Dynamic Early Exiting for Accelerating BERT Inference",
+    ACL 2020.
+    Liu et al., "FastBERT: a Self-distilling BERT with Adaptive Inference Time",
+    ACL 2020.
     Zhou et al., "BERT Loses Patience", NeurIPS 2020.
+    "Sustainable" exits by KL and by count: Algorithms 1 and 2 of Course5's paper.
 """
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -36,18 +42,25 @@ class Criterion(Protocol):
     @property
     def rules(self) -> tuple[str, ...]: ...
 
-    def init(self, batch: int, num_classes: int) -> Any: ...
+    def init(self, ids: Int[Array, " B"], num_classes: int) -> Any: ...
 
     def __call__(
         self, state: Any, logits: Float[Array, "B C"]
     ) -> tuple[Any, Int[Array, " B"]]: ...
 
 
-def _softmax(logits: Float[Array, "... C"]) -> Float[Array, "... C"]:
+def probabilities(logits: Float[Array, "... C"]) -> Float[Array, "... C"]:
     """Returns float32 probabilities; NaN where a logit of the text is not finite."""
     finite = jnp.isfinite(logits).all(-1, keepdims=True)
     # The softmax of -inf is a confident 0.
     return jnp.where(finite, jax.nn.softmax(logits.astype(jnp.float32)), jnp.nan)
+
+
+def entropy(logits: Float[Array, "... C"]) -> Float[Array, "..."]:
+    """Returns the entropy of the softmax, in nats; NaN where a logit is not finite."""
+    p = probabilities(logits)
+    # Rounding may leave a saturated text at -1e-8, which must not pass 0.
+    return jnp.maximum(-xlogy(p, p).sum(-1), 0.0)
 
 
 def puzzlement(logits: Float[Array, "... C"]) -> Float[Array, "..."]:
@@ -55,145 +68,56 @@ def puzzlement(logits: Float[Array, "... C"]) -> Float[Array, "..."]:
 
     It is NaN where a logit is not finite.
     """
-    p = _softmax(logits)
-    # Rounding may leave a saturated text at -1e-8, which must not pass delta = 0.
-    return jnp.maximum(-xlogy(p, p).sum(-1) / jnp.log(float(p.shape[-1])), 0.0)
+    return entropy(logits) / jnp.log(float(logits.shape[-1]))
 
 
-def _empty_window(batch: int, window: int, *shape: int) -> Float[Array, "B W ..."]:
-    # NaN: no output there yet.
-    return jnp.full((batch, window, *shape), jnp.nan, jnp.float32)
-
-
-def _slide(window: Array, newest: Array) -> Array:
-    return jnp.concatenate([window[:, 1:], newest[:, None]], axis=1)
-
-
-def _first_rule(*fired: Bool[Array, " B"]) -> Int[Array, " B"]:
+def first_rule(*fired: Bool[Array, " B"]) -> Int[Array, " B"]:
     """Returns the 1-based position of the first true argument, 0 where none is."""
     stacked = jnp.stack(fired)
     return jnp.where(stacked.any(0), stacked.argmax(0) + 1, 0).astype(jnp.int32)
 
 
-def _require(holds: bool, message: str) -> None:
-    if not holds:
-        raise ValueError(message)
-
-
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class ConfidenceWindow:
-    """ELBERT's two stages: confident now, or settled over a window of outputs.
+class Entropy:
+    """Exit where the entropy is below a threshold.
 
-    Stage 1 exits where `puzzlement < delta`; delta = 0 switches it off. Stage 2 is
-    looked at where stage 1 did not exit and the last `window` outputs are there:
-
-    - `monotone`: the probability of the newest label never fell by more than
-      `tolerance` over the window, and it was the label at the oldest output too.
-    - `range`: the largest probability moved by less than `epsilon`.
-    - `label`: the label is the same at all outputs (PABEE's rule, patience W - 1).
-    - `none`: no stage 2.
+    In nats it is DeeBERT's rule; `normalised`, the puzzlement, it is FastBERT's and the
+    first of the sustainable ones.
     """
 
-    delta: float = 0.1
-    window: int = dataclasses.field(default=8, metadata={"static": True})
-    criterion: str = dataclasses.field(default="monotone", metadata={"static": True})
-    tolerance: float = 1e-6  # at saturation float noise would decide otherwise
-    epsilon: float = 0.01
-
-    def __post_init__(self):
-        known = ("monotone", "range", "label", "none")
-        _require(
-            self.criterion in known,
-            f"criterion is {self.criterion!r}; it may be {', '.join(known)}",
-        )
-        _require(self.window >= 1, f"window is {self.window}; it must be at least 1")
+    threshold: float = 0.1
+    normalised: bool = dataclasses.field(default=False, metadata={"static": True})
 
     @property
     def rules(self) -> tuple[str, ...]:
-        return ("confidence", "window")
+        return ("entropy",)
 
-    def init(self, batch: int, num_classes: int) -> Float[Array, "B W C"]:
-        return _empty_window(batch, self.window, num_classes)
+    def init(self, ids: Int[Array, " B"], num_classes: int) -> tuple[()]:
+        return ()
 
-    def __call__(
-        self, state: Float[Array, "B W C"], logits: Float[Array, "B C"]
-    ) -> tuple[Float[Array, "B W C"], Int[Array, " B"]]:
-        state = _slide(state, _softmax(logits))
-        confident = puzzlement(logits) < self.delta
-        settled = jnp.isfinite(state).all((1, 2)) & self._settled(state)
-        return state, _first_rule(confident, settled)
-
-    def _settled(self, p: Float[Array, "B W C"]) -> Bool[Array, " B"]:
-        labels = p.argmax(-1)
-        if self.criterion == "monotone":
-            chosen = jnp.take_along_axis(p, labels[:, -1, None, None], axis=2)[..., 0]
-            falls = chosen[:, 1:] < chosen[:, :-1] - self.tolerance
-            return ~falls.any(1) & (labels[:, 0] == labels[:, -1])
-        if self.criterion == "range":
-            top = p.max(-1)
-            return top.max(1) - top.min(1) < self.epsilon
-        if self.criterion == "label":
-            return (labels == labels[:, -1:]).all(1)
-        return jnp.zeros(len(p), bool)
+    def __call__(self, state: tuple[()], logits: Float[Array, "B C"]):
+        uncertainty = puzzlement(logits) if self.normalised else entropy(logits)
+        return state, first_rule(uncertainty < self.threshold)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Elbert2021:
-    """The rules of ELBERT's published code, kept for reproduction.
+def _agreement(
+    last: Int[Array, " B"], logits: Float[Array, "B C"]
+) -> tuple[Int[Array, " B"], Bool[Array, " B"]]:
+    """Returns the labels, -1 where a logit is not finite, and where they repeat."""
+    finite = jnp.isfinite(logits).all(-1)
+    label = jnp.where(finite, logits.argmax(-1), -1).astype(jnp.int32)
+    return label, (label == last) & finite
 
-    They follow the probability of class 0 against 0.5, whatever the number of
-    classes: over the whole window it stays on one side of 0.5 +- `margin` (`bias_1`,
-    the shipped default), or starts there and moves monotonically away (`bias_2`), or
-    stays there within `spread` (`bias_3`).
-    """
 
-    delta: float = 0.1
-    window: int = dataclasses.field(default=8, metadata={"static": True})
-    criterion: str = dataclasses.field(default="bias_1", metadata={"static": True})
-    margin: float = 0.0
-    spread: float = 0.01
-
-    def __post_init__(self):
-        known = ("bias_1", "bias_2", "bias_3")
-        _require(
-            self.criterion in known,
-            f"criterion is {self.criterion!r}; it may be {', '.join(known)}",
-        )
-        _require(self.window >= 1, f"window is {self.window}; it must be at least 1")
-
-    @property
-    def rules(self) -> tuple[str, ...]:
-        return ("confidence", "window")
-
-    def init(self, batch: int, num_classes: int) -> Float[Array, "B W"]:
-        return _empty_window(batch, self.window)
-
-    def __call__(
-        self, state: Float[Array, "B W"], logits: Float[Array, "B C"]
-    ) -> tuple[Float[Array, "B W"], Int[Array, " B"]]:
-        state = _slide(state, _softmax(logits)[:, 0])
-        confident = puzzlement(logits) < self.delta
-        settled = jnp.isfinite(state).all(1) & self._settled(state)
-        return state, _first_rule(confident, settled)
-
-    def _settled(self, p: Float[Array, "B W"]) -> Bool[Array, " B"]:
-        above, below = p > 0.5 + self.margin, p < 0.5 - self.margin
-        if self.criterion == "bias_2":
-            step = jnp.diff(p, axis=1)
-            rises, falls = (step >= 0).all(1), (step <= 0).all(1)
-            return (above[:, 0] & rises) | (below[:, 0] & falls)
-        one_side = above.all(1) | below.all(1)
-        if self.criterion == "bias_3":
-            return one_side & (p.max(1) - p.min(1) <= self.spread)
-        return one_side
+def _no_label_yet(ids: Int[Array, " B"]) -> tuple[Int[Array, " B"], Int[Array, " B"]]:
+    return jnp.full_like(ids, -1), jnp.zeros_like(ids)
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Patience:
-    """Exit once the label has repeated `patience` times (PABEE)."""
+    """Exit once the label has repeated `patience` times in a row (PABEE)."""
 
     patience: int = 6
 
@@ -201,17 +125,60 @@ class Patience:
     def rules(self) -> tuple[str, ...]:
         return ("patience",)
 
-    def init(
-        self, batch: int, num_classes: int
-    ) -> tuple[Int[Array, " B"], Int[Array, " B"]]:
-        return jnp.full(batch, -1, jnp.int32), jnp.zeros(batch, jnp.int32)
+    def init(self, ids: Int[Array, " B"], num_classes: int):
+        return _no_label_yet(ids)
 
     def __call__(self, state, logits: Float[Array, "B C"]):
         last, count = state
-        finite = jnp.isfinite(logits).all(-1)
-        label = jnp.where(finite, logits.argmax(-1), -1).astype(jnp.int32)
-        count = jnp.where(label == last, count + 1, 0)
-        return (label, count), _first_rule((count >= self.patience) & finite)
+        label, repeats = _agreement(last, logits)
+        count = jnp.where(repeats, count + 1, 0)
+        return (label, count), first_rule((count >= self.patience) & (label >= 0))
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Count:
+    """Exit once the label has repeated `count` times, in a row or not.
+
+    That is the sustainable count as printed: a label that changes keeps the count. The
+    variant that begins again is `Patience`.
+    """
+
+    count: int = 6
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        return ("count",)
+
+    def init(self, ids: Int[Array, " B"], num_classes: int):
+        return _no_label_yet(ids)
+
+    def __call__(self, state, logits: Float[Array, "B C"]):
+        last, count = state
+        label, repeats = _agreement(last, logits)
+        count = jnp.where(repeats, count + 1, count)
+        return (label, count), first_rule((count >= self.count) & (label >= 0))
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class FixedDepth:
+    """Exit at a depth laid down beforehand: one for all texts, or one for each."""
+
+    depth: Int[Array, " M"] | int = 12  # 1-based; [M] is indexed by the texts' numbers
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        return ("fixed_depth",)
+
+    def init(self, ids: Int[Array, " B"], num_classes: int) -> Int[Array, " B"]:
+        """Returns the layers still to go."""
+        depth = jnp.asarray(self.depth, jnp.int32)
+        return depth[ids] if depth.ndim else jnp.full_like(ids, depth)
+
+    def __call__(self, state: Int[Array, " B"], logits: Float[Array, "B C"]):
+        left = state - 1
+        return left, first_rule((left <= 0) & jnp.isfinite(logits).all(-1))
 
 
 @jax.tree_util.register_dataclass
@@ -225,8 +192,8 @@ class AnyOf:
     def rules(self) -> tuple[str, ...]:
         return tuple(rule for each in self.criteria for rule in each.rules)
 
-    def init(self, batch: int, num_classes: int) -> tuple[Any, ...]:
-        return tuple(each.init(batch, num_classes) for each in self.criteria)
+    def init(self, ids: Int[Array, " B"], num_classes: int) -> tuple[Any, ...]:
+        return tuple(each.init(ids, num_classes) for each in self.criteria)
 
     def __call__(self, state, logits: Float[Array, "B C"]):
         states, fired, offset = [], jnp.zeros(len(logits), jnp.int32), 0
@@ -258,63 +225,16 @@ def exit_layer(criterion: Criterion, logits: Float[Array, "D B C"]) -> Exits:
       The first layer where a rule fired, or the last layer.
     """
     _, batch, num_classes = logits.shape
+    ids = jnp.arange(batch, dtype=jnp.int32)
 
     def step(state, logits):  # scan hashes its function; traced thresholds have none
         return criterion(state, logits)
 
-    _, rules = jax.lax.scan(step, criterion.init(batch, num_classes), logits)
+    _, rules = jax.lax.scan(step, criterion.init(ids, num_classes), logits)
     index = (rules > 0).at[-1].set(True).argmax(0)
-    column = jnp.arange(batch)
-    return Exits(
-        index.astype(jnp.int32) + 1, rules[index, column], logits[index, column]
-    )
+    return Exits(index.astype(jnp.int32) + 1, rules[index, ids], logits[index, ids])
 
 
 def rule_names(criterion: Criterion) -> tuple[str, ...]:
     """Returns the name of each rule code, from 0."""
     return (LAST_LAYER, *criterion.rules)
-
-
-_BY_NAME = {
-    "confidence_window": ConfidenceWindow,
-    "elbert2021": Elbert2021,
-    "patience": Patience,
-}
-
-
-def from_dict(values: Mapping[str, Any]) -> Criterion:
-    """Returns the criterion that `to_dict` wrote, or that a configuration names.
-
-    Raises:
-      ValueError: on a name, a field or a value that no criterion has.
-    """
-    _require(isinstance(values, Mapping), f"an exit is a mapping, not {values!r}")
-    values = dict(values)
-    name = values.pop("name", "confidence_window")
-    if name == "any_of":
-        several = list(values) == ["criteria"] and isinstance(values["criteria"], list)
-        _require(several, "any_of has one field, criteria: a list of exits")
-        return AnyOf(tuple(from_dict(each) for each in values["criteria"]))
-    known = (*_BY_NAME, "any_of")
-    _require(name in known, f"exit name is {name!r}; it may be {', '.join(known)}")
-    kinds = {field.name: field.type for field in dataclasses.fields(_BY_NAME[name])}
-    for key, value in values.items():
-        _require(key in kinds, f"{name} has no {key!r}; it has {', '.join(kinds)}")
-        if key != "criterion":
-            whole = kinds[key] is int
-            number = type(value) is int or (type(value) is float and not whole)
-            noun = "a whole number" if whole else "a number"
-            _require(
-                number and value >= 0,
-                f"{name}.{key} is {value!r}; it must be {noun} >= 0",
-            )
-    return _BY_NAME[name](**values)
-
-
-def to_dict(criterion: Criterion) -> dict[str, Any]:
-    """Returns a JSON-able description that `from_dict` reads back."""
-    if isinstance(criterion, AnyOf):
-        criteria = [to_dict(each) for each in criterion.criteria]
-        return {"name": "any_of", "criteria": criteria}
-    name = next(name for name, kind in _BY_NAME.items() if type(criterion) is kind)
-    return {"name": name, **vars(criterion)}

@@ -18,7 +18,7 @@ from jaxtyping import Array
 from elbert_jax import (
     albert,
     evaluation,
-    exits,
+    exit_settings,
     flops,
     hf,
     losses,
@@ -32,6 +32,7 @@ from elbert_jax.data import batching, corpus
 from elbert_jax.data.batching import Batch
 from elbert_jax.data.corpus import Config, Corpus
 from elbert_jax.errors import UserError
+from elbert_jax.exits import Criterion
 from elbert_jax.trainer import Effort, Evaluation, Loss, Stage
 
 
@@ -74,14 +75,14 @@ def train(config: Config, workdir: str | pathlib.Path) -> None:
     trainer.fit(config, workdir, objective)
 
 
-def _check(config: Config) -> exits.Criterion:
+def _check(config: Config) -> Criterion:
     """Returns the criterion that is named; refuses values that no run can have."""
     if config.weighting not in losses.WEIGHTINGS:
         known = ", ".join(losses.WEIGHTINGS)
         raise UserError(f"config.weighting is {config.weighting!r}; it may be {known}")
     trainer.check(config, ["batch_size", "epochs", "eval_batch_size"])
     try:
-        return exits.from_dict(config.exit.to_dict())
+        return exit_settings.from_dict(config.exit.to_dict())
     except ValueError as error:
         raise UserError(f"config.exit: {error}") from error
 
@@ -120,7 +121,7 @@ class _Classification:
         data: Corpus,
         model_config: AlbertConfig,
         params: Params,
-        criterion: exits.Criterion,
+        criterion: Criterion,
     ):
         self.config, self.data, self.params = config, data, params
         self.model_config, self.criterion = model_config, criterion

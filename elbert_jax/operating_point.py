@@ -6,7 +6,8 @@ from typing import Any
 
 import orjson
 
-from elbert_jax import exits
+from elbert_jax import exit_settings
+from elbert_jax.confidence_window import ConfidenceWindow
 from elbert_jax.errors import UserError
 from elbert_jax.exits import Criterion
 
@@ -17,7 +18,7 @@ def save(
     directory: pathlib.Path, criterion: Criterion, measured: Mapping[str, Any]
 ) -> None:
     """Writes the criterion and what it was measured to give."""
-    point = {"exit": exits.to_dict(criterion), "measured": dict(measured)}
+    point = {"exit": exit_settings.to_dict(criterion), "measured": dict(measured)}
     (directory / _FILE).write_bytes(orjson.dumps(point, option=orjson.OPT_INDENT_2))
 
 
@@ -29,8 +30,8 @@ def load(directory: pathlib.Path) -> Criterion:
     """
     path = directory / _FILE
     if not path.exists():
-        return exits.ConfidenceWindow()
+        return ConfidenceWindow()
     try:
-        return exits.from_dict(orjson.loads(path.read_bytes())["exit"])
+        return exit_settings.from_dict(orjson.loads(path.read_bytes())["exit"])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is no operating point: {error}") from error

@@ -20,7 +20,7 @@ import pyarrow
 import pyarrow.parquet
 import tqdm
 
-from elbert_jax import exits
+from elbert_jax import exit_settings
 from elbert_jax.answers import AnswerFile, StandardOutput
 from elbert_jax.classifier import Classifier
 from elbert_jax.data import rows, sources
@@ -170,7 +170,7 @@ def _digest(classifier: Classifier) -> str:
     settings = [
         dataclasses.asdict(classifier.config),
         classifier.labels,
-        exits.to_dict(classifier.exit),
+        exit_settings.to_dict(classifier.exit),
         classifier.max_length,
         classifier.tokenizer.hf.backend_tokenizer.to_str(),
     ]

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from elbert_jax import albert, engine, exits
 from elbert_jax.albert import AlbertConfig
-from elbert_jax.exits import AnyOf, ConfidenceWindow, Elbert2021, Patience
+from elbert_jax.confidence_window import ConfidenceWindow, Elbert2021
+from elbert_jax.exits import AnyOf, Count, Entropy, Patience
 
 CONFIG = AlbertConfig(
     vocab_size=50,
@@ -42,7 +43,9 @@ CRITERIA = {
     "bias_1": Elbert2021(0.05, 4, "bias_1"),
     "bias_2": Elbert2021(0.05, 4, "bias_2", margin=0.1),
     "bias_3": Elbert2021(0.05, 3, "bias_3", spread=0.1),
+    "entropy": Entropy(0.3),
     "patience": Patience(2),
+    "count": Count(3),
     "any of": AnyOf((Patience(3), ConfidenceWindow(0.03, 2, "monotone"))),
 }
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elbert_jax import exits
-from elbert_jax.exits import AnyOf, ConfidenceWindow, Elbert2021, Patience
+from elbert_jax import exit_settings, exits
+from elbert_jax.confidence_window import ConfidenceWindow, Elbert2021
+from elbert_jax.exits import AnyOf, Count, Entropy, FixedDepth, Patience
 
 PROPERTY = settings(deadline=None, max_examples=20, derandomize=True)
 
@@ -184,12 +185,15 @@ CRITERIA = [
     elbert2021("bias_3"),
     Elbert2021(delta=1.0),
     Patience(2),
+    Count(2),
+    Entropy(1.0),
+    Entropy(0.9, normalised=True),
     AnyOf((Patience(5), window(window=4))),
 ]
-each_criterion = pytest.mark.parametrize("criterion", CRITERIA)
+each_criterion = pytest.mark.parametrize("criterion", [*CRITERIA, FixedDepth(3)])
 
 
-@each_criterion
+@pytest.mark.parametrize("criterion", CRITERIA)
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_logits_that_are_not_finite_never_let_a_text_out(criterion, bad):
     logits = np.tile([1.0, 0.0, 0.0], (8, 3, 1))
@@ -204,7 +208,7 @@ def test_logits_that_are_not_finite_never_let_a_text_out(criterion, bad):
 
 @each_criterion
 def test_state_has_the_batch_first_and_keeps_its_type(criterion):
-    state = jax.eval_shape(lambda: criterion.init(5, 3))
+    state = jax.eval_shape(lambda: criterion.init(jnp.arange(5), 3))
     logits = jax.ShapeDtypeStruct((5, 3), np.float32)
     after, rule = jax.eval_shape(criterion, state, logits)
     assert after == state  # weak types too: a loop's carry may not change its type
@@ -236,13 +240,13 @@ def test_exit_layer_returns_the_logits_of_the_layer():
 
 
 def test_a_threshold_compiles_nothing_anew(monkeypatch):
-    first_rule, traces = exits._first_rule, []
+    first_rule, traces = exits.first_rule, []
 
     def counted(*fired):
         traces.append(fired)
         return first_rule(*fired)
 
-    monkeypatch.setattr(exits, "_first_rule", counted)
+    monkeypatch.setattr(exits, "first_rule", counted)
     logits = np.log([binary(0.6, 0.7, 0.8, 0.9, 0.99)]).swapaxes(0, 1)
     assert replay(AnyOf((window("none", delta=0.9), Patience(9))), logits)[0][0] == 2
     traced = len(traces)
@@ -276,13 +280,24 @@ def test_label_is_patience_of_one_less(seed, classes, size):
 
 def slow_rule(criterion, seen):
     """Returns the rule that fires after the probabilities `seen`, or None."""
+    if isinstance(criterion, FixedDepth):
+        at_it = len(seen) >= criterion.depth and np.isfinite(seen[-1]).all()
+        return "fixed_depth" if at_it else None
+    if isinstance(criterion, Count):
+        labels = [np.argmax(p) if np.isfinite(p).all() else None for p in seen]
+        count = sum(a == b is not None for a, b in zip(labels, labels[1:]))
+        return "count" if count >= criterion.count and labels[-1] is not None else None
     if isinstance(criterion, Patience):
         last = seen[-criterion.patience - 1 :]
         same = len({int(np.argmax(p)) for p in last}) == 1
         whole = len(last) == criterion.patience + 1 and np.isfinite(last).all()
         return "patience" if same and whole else None
     p = seen[-1]
-    if -sum(x * np.log(x) for x in p) / np.log(len(p)) < criterion.delta:
+    entropy = -sum(x * np.log(x) for x in p)
+    if isinstance(criterion, Entropy):
+        scale = np.log(len(p)) if criterion.normalised else 1
+        return "entropy" if entropy / scale < criterion.threshold else None
+    if entropy / np.log(len(p)) < criterion.delta:
         return "confidence"
     last = seen[-criterion.window :]
     if len(last) < criterion.window or not np.isfinite(last).all():
@@ -342,6 +357,9 @@ any_criterion = st.one_of(
         st.floats(0.05, 0.3),
     ),
     st.builds(Patience, st.integers(0, 5)),
+    st.builds(Count, st.integers(0, 5)),
+    st.builds(Entropy, deltas, st.booleans()),
+    st.builds(FixedDepth, st.integers(1, 9)),
 )
 
 
@@ -355,14 +373,14 @@ def test_slow_replay_agrees(criterion, seed, classes):
 
 @each_criterion
 def test_a_dictionary_and_back(criterion):
-    as_json = json.dumps(exits.to_dict(criterion))
-    assert exits.from_dict(json.loads(as_json)) == criterion
+    as_json = json.dumps(exit_settings.to_dict(criterion))
+    assert exit_settings.from_dict(json.loads(as_json)) == criterion
 
 
 def test_a_dictionary_without_a_name_is_elberts():
-    assert exits.from_dict({}) == ConfidenceWindow()
+    assert exit_settings.from_dict({}) == ConfidenceWindow()
     want = dataclasses.replace(ConfidenceWindow(), delta=0.3, window=6)
-    assert exits.from_dict({"delta": 0.3, "window": 6}) == want
+    assert exit_settings.from_dict({"delta": 0.3, "window": 6}) == want
 
 
 @pytest.mark.parametrize(
@@ -371,8 +389,8 @@ def test_a_dictionary_without_a_name_is_elberts():
         ([0.1], "an exit is a mapping, not [0.1]"),
         (
             {"name": "pabee"},
-            "exit name is 'pabee'; it may be confidence_window, elbert2021, patience, "
-            "any_of",
+            "exit name is 'pabee'; it may be confidence_window, elbert2021, entropy, "
+            "patience, count, fixed_depth, any_of",
         ),
         ({"name": ["patience"]}, "exit name is ['patience']; it may be "),
         (
@@ -387,6 +405,8 @@ def test_a_dictionary_without_a_name_is_elberts():
         ({"window": 0}, "window is 0; it must be at least 1"),
         ({"name": "elbert2021", "window": 0}, "window is 0; it must be at least 1"),
         ({"name": "patience", "patience": 1.5}, "it must be a whole number >= 0"),
+        ({"name": "entropy", "normalised": 1}, "it must be true or false"),
+        ({"name": "fixed_depth", "depth": [3]}, "it must be a whole number >= 0"),
         (
             {"criterion": "bias_1"},
             "criterion is 'bias_1'; it may be monotone, range, label, none",
@@ -403,5 +423,5 @@ def test_a_dictionary_without_a_name_is_elberts():
 )
 def test_one_line_says_what_to_mend(values, message):
     with pytest.raises(ValueError) as error:
-        exits.from_dict(values)
+        exit_settings.from_dict(values)
     assert message in str(error.value)

@@ -11,7 +11,8 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1] / "elbert_jax"
 ROWS = """
 errors
-albert masked_lm exits losses metrics flops roofline masking
+albert masked_lm exits confidence_window exit_settings
+losses metrics flops roofline masking
 checkpoint hub hf operating_point
 data.example data.synthetic data.tasks data.rows data.sources
 data.preprocessing data.tokenization data.vocabulary data.batching data.corpus

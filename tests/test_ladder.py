@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from elbert_jax import engine
 from elbert_jax.classifier import Answers
 from elbert_jax.data.batching import Encoded
+from elbert_jax.exits import FixedDepth
 from elbert_jax.ladder import Ladder, queue
 from tests.test_engine import CONFIG, CORPUS, CRITERIA, PARAMS, corpus, near_edge
 
@@ -63,6 +64,16 @@ def test_any_chunks(name, chunks):
     logits = np.asarray(want.logits)[picked]
     np.testing.assert_allclose(answers.logits[sure], logits[sure], atol=1e-5)
     assert answers.busy_steps == answers.layers.sum() <= answers.slot_steps
+
+
+def test_a_depth_laid_down_for_each_text():
+    depth = np.random.default_rng(0).integers(1, CONFIG.num_hidden_layers + 1, CORPUS)
+    exit = FixedDepth(depth.astype(np.int32))
+    ladder = Ladder(PARAMS, CONFIG, exit, LENGTHS, BY_RANK.__getitem__)
+    answers, ids = Answers.empty(CONFIG, CORPUS), np.arange(CORPUS, dtype=np.int32)
+    for finished in ladder.feed(encode(range(CORPUS)), ids, last=True):
+        answers.take(finished)
+    np.testing.assert_array_equal(answers.layers, depth)
 
 
 def test_only_the_last_chunk_drains():

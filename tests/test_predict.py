@@ -22,9 +22,10 @@ import pytest
 from elbert_jax import albert, answers, hf, operating_point, prediction
 from elbert_jax.albert import AlbertConfig
 from elbert_jax.classifier import Classifier
+from elbert_jax.confidence_window import ConfidenceWindow
 from elbert_jax.data import vocabulary
 from elbert_jax.errors import UserError
-from elbert_jax.exits import ConfidenceWindow, Patience
+from elbert_jax.exits import Patience
 
 WORDS = 'good bad film plot dull naïve 数据 , "quoted" it\'s slow fine'.split()
 TEXTS = [" ".join(WORDS[i % 12 : i % 12 + 1 + i % 3]) for i in range(50)]

@@ -1,0 +1,65 @@
+"""Exit criteria as plain values: what a configuration names, and a file keeps."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from elbert_jax.confidence_window import ConfidenceWindow, Elbert2021
+from elbert_jax.exits import AnyOf, Count, Criterion, Entropy, FixedDepth, Patience
+
+_BY_NAME = {
+    "confidence_window": ConfidenceWindow,
+    "elbert2021": Elbert2021,
+    "entropy": Entropy,
+    "patience": Patience,
+    "count": Count,
+    "fixed_depth": FixedDepth,
+}
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise ValueError(message)
+
+
+def from_dict(values: Mapping[str, Any]) -> Criterion:
+    """Returns the criterion that `to_dict` wrote, or that a configuration names.
+
+    Raises:
+      ValueError: on a name, a field or a value that no criterion has.
+    """
+    _require(isinstance(values, Mapping), f"an exit is a mapping, not {values!r}")
+    values = dict(values)
+    name = values.pop("name", "confidence_window")
+    if name == "any_of":
+        several = list(values) == ["criteria"] and isinstance(values["criteria"], list)
+        _require(several, "any_of has one field, criteria: a list of exits")
+        return AnyOf(tuple(from_dict(each) for each in values["criteria"]))
+    known = (*_BY_NAME, "any_of")
+    _require(name in known, f"exit name is {name!r}; it may be {', '.join(known)}")
+    kinds = {field.name: field.type for field in dataclasses.fields(_BY_NAME[name])}
+    for key, value in values.items():
+        _require(key in kinds, f"{name} has no {key!r}; it has {', '.join(kinds)}")
+        if fault := _fault(kinds[key], value):
+            raise ValueError(f"{name}.{key} is {value!r}; it must be {fault}")
+    return _BY_NAME[name](**values)
+
+
+def _fault(kind: Any, value: Any) -> str:
+    """Returns what a field of this type must be, where the value is not; else ""."""
+    if kind is str:  # the criterion names the choices
+        return ""
+    if kind is bool:
+        return "" if type(value) is bool else "true or false"
+    number = type(value) is int or (kind is float and type(value) is float)
+    noun = "a number >= 0" if kind is float else "a whole number >= 0"
+    return "" if number and value >= 0 else noun
+
+
+def to_dict(criterion: Criterion) -> dict[str, Any]:
+    """Returns a JSON-able description that `from_dict` reads back."""
+    if isinstance(criterion, AnyOf):
+        criteria = [to_dict(each) for each in criterion.criteria]
+        return {"name": "any_of", "criteria": criteria}
+    name = next(name for name, kind in _BY_NAME.items() if type(criterion) is kind)
+    return {"name": name, **vars(criterion)}
