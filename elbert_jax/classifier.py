@@ -9,19 +9,19 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, cast
 
+import jax
 import numpy as np
 import scipy.special
-from jaxtyping import Float, Int
 
-from elbert_jax import exit_settings, exits, hf, operating_point
+from elbert_jax import budget, exit_settings, exits, hf, operating_point
 from elbert_jax.albert import AlbertConfig, Params
+from elbert_jax.budget import Budget
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded
 from elbert_jax.data.tokenization import Tokenizer
-from elbert_jax.engine import Finished
 from elbert_jax.errors import UserError
 from elbert_jax.exits import Criterion
-from elbert_jax.ladder import Ladder
+from elbert_jax.ladder import Answers, Ladder, device_mesh
 
 Text = str | tuple[str, str]  # a text, or a pair of texts
 Result = dict[str, Any]
@@ -29,44 +29,7 @@ Result = dict[str, Any]
 _CHUNK = 16384  # texts of a stream that are tokenised, sorted and answered together
 _WAITING = 2  # chunks with a text that has not left; then all are answered
 _USUAL_LENGTH = 16  # tokens of the rows that get as many slots as were asked for
-_TEXTS_PER_SLOT, _FEWEST_SLOTS = 16, 8  # see _slots_for
-
-
-@dataclasses.dataclass
-class Answers:
-    """What the engine gave, by text, and how full its slots were."""
-
-    logits: Float[np.ndarray, "M C"]  # of the exit layer
-    layers: Int[np.ndarray, " M"]  # where the text left, 1-based
-    rules: Int[np.ndarray, " M"]  # see `exits.rule_names`
-    slot_steps: int = 0  # layer-steps, times the slots they were taken with
-    busy_steps: int = 0  # of these, the ones that a text was in
-
-    @classmethod
-    def empty(cls, config: AlbertConfig, texts: int) -> "Answers":
-        return cls(
-            np.zeros((texts, config.num_labels), np.float32),
-            np.zeros(texts, np.int32),
-            np.zeros(texts, np.int32),
-        )
-
-    def take(self, finished: Finished, first: int = 0) -> None:
-        """Writes down those of the texts `first` to `first + M` that have left."""
-        ids = np.asarray(finished.ids) - first
-        ours = (ids >= 0) & (ids < len(self.layers))  # EMPTY is below 0
-        self.logits[ids[ours]] = np.asarray(finished.logits)[ours]
-        self.layers[ids[ours]] = np.asarray(finished.layer)[ours]
-        self.rules[ids[ours]] = np.asarray(finished.rule)[ours]
-
-    def count(self, finished: Finished) -> None:
-        """Adds up how full the slots were."""
-        self.slot_steps += int(finished.slot_steps)
-        self.busy_steps += int(finished.busy_steps)
-
-    @property
-    def complete(self) -> bool:
-        """Whether all texts have left."""
-        return bool((self.layers > 0).all())
+_TEXTS_PER_BUCKET = 16  # times its slots: of fewer a padded length is not worth it
 
 
 class Classifier:
@@ -84,8 +47,9 @@ class Classifier:
         tokenizer: Tokenizer,
         exit: Criterion,
         *,
-        slots: int = 64,
+        slots: int | str | None = None,
         max_length: int | None = None,
+        devices: Sequence[jax.Device] | None = None,
     ):
         """Puts a classifier together.
 
@@ -95,17 +59,27 @@ class Classifier:
           labels: [C] names of the classes.
           tokenizer: the model's own.
           exit: when a text leaves.
-          slots: texts of 16 tokens that go through the layer together; of longer
-            ones fewer, so that a batch always has about as many tokens.
+          slots: texts of 16 tokens that go through the layer together on a device;
+            of longer ones fewer, so that a batch always has about as many tokens.
+            "auto" measures what is fastest (see `budget.measured`); None: 64 on a
+            CPU, 2,048 elsewhere.
           max_length: tokens beyond it are cut; by default, and at most, the model's
             number of positions.
+          devices: which share the texts; all local ones by default.
         """
         self.config, self.params, self.labels = config, params, tuple(labels)
-        self.tokenizer, self.exit, self.slots = tokenizer, exit, slots
+        self.tokenizer, self.exit = tokenizer, exit
         positions = config.max_position_embeddings
         self.max_length = min(max_length or positions, positions)
-        self.buckets = batching.bucket_lengths(self.max_length)
+        self.budget = _budget(config, params, slots)
+        self.mesh = device_mesh(devices)
+        self.buckets: tuple[int, ...] | None = None  # None: those that suit the texts
         self._warned_of_truncation = False
+
+    @property
+    def slots(self) -> int:
+        """Texts of 16 tokens that go through the layer together on a device."""
+        return self.budget.slots(_USUAL_LENGTH)
 
     @classmethod
     def from_pretrained(
@@ -113,7 +87,7 @@ class Classifier:
         name: str | os.PathLike[str],
         *,
         exit: Criterion | None = None,
-        slots: int = 64,
+        slots: int | str | None = None,
         max_length: int | None = None,
         dtype: str = "float32",
         revision: str | None = None,
@@ -192,7 +166,7 @@ class Classifier:
         """
         chunks = _Chunks(texts, self._encode)
         encoded, ended = chunks.read()
-        ladder = self._ladder(len(encoded) if ended else None)
+        ladder = self._ladder(encoded, endless=not ended)
         waiting = collections.deque[tuple[int, Answers]]()
         first = 0  # number of the chunk's first text
         while True:
@@ -251,23 +225,60 @@ class Classifier:
             )
         return encoded
 
+    def warmup(
+        self, texts: Sequence[Text] = (), calls: Sequence[int | None] = (1, None)
+    ) -> None:
+        """Compiles all that later calls need, so that none of them waits for it.
+
+        From then on texts are padded to the same few lengths.
+
+        Args:
+          texts: a sample, from which the lengths are chosen; none: the usual ones.
+          calls: how many texts will come in a call; None: a stream, or very many.
+        """
+        if texts:
+            self.buckets = self.buckets_for(self._encode(texts))
+        else:
+            self.buckets = batching.bucket_lengths(self.max_length)
+        for count in calls:
+            self._ladder_of(self.buckets, count).warmup()
+
     def run(self, encoded: Encoded) -> Answers:
         """Answers pre-tokenised texts."""
         answers = Answers.empty(self.config, len(encoded))
         ids = np.arange(len(encoded), dtype=np.int32)
-        for finished in self._ladder(len(encoded)).feed(encoded, ids, last=True):
+        for finished in self._ladder(encoded).feed(encoded, ids, last=True):
             answers.take(finished)
             answers.count(finished)
         return answers
 
-    def _ladder(self, texts: int | None) -> Ladder:
-        """Returns a ladder for so many texts; None: for more than one chunk."""
-        tokens = self.slots * _USUAL_LENGTH
+    def buckets_for(self, encoded: Encoded) -> tuple[int, ...]:
+        """Returns the padded lengths that texts like these get."""
+        if self.buckets:
+            return self.buckets
 
-        def slots(length: int) -> int:
-            return _slots_for(texts, max(1, tokens // length))
+        def at_least(length: int) -> int:
+            return _TEXTS_PER_BUCKET * self.budget.slots(length)
 
-        return Ladder(self.params, self.config, self.exit, self.buckets, slots)
+        return batching.fitting_lengths(encoded.lengths, at_least, self.max_length)
+
+    def _ladder(self, encoded: Encoded, *, endless: bool = False) -> Ladder:
+        """Returns a ladder for these texts, or for a stream that begins with them."""
+        return self._ladder_of(
+            self.buckets_for(encoded), None if endless else len(encoded)
+        )
+
+    def _ladder_of(self, lengths: Sequence[int], texts: int | None) -> Ladder:
+        each = None if texts is None else -(-texts // self.mesh.size)  # device
+        return Ladder(
+            self.params,
+            self.config,
+            self.exit,
+            lengths,
+            [self.budget.slots(length, each) for length in lengths],
+            unroll=self.budget.unroll,
+            mesh=self.mesh,
+        )
 
 
 class _Chunks:
@@ -294,13 +305,11 @@ class _Chunks:
             return self._encode([]), True
 
 
-def _slots_for(texts: int | None, most: int) -> int:
-    """Returns `most`, or a power of two below it: few shapes compile.
-
-    At the end of a run slots stand empty, for longer the more there are: the fewer
-    texts, the fewer slots, while the layer still has enough to do.
-    """
-    if texts is None or texts >= _TEXTS_PER_SLOT * most:
-        return most
-    wanted = max(texts // _TEXTS_PER_SLOT, min(texts, _FEWEST_SLOTS), 1)
-    return min(1 << (wanted.bit_length() - 1), most)
+def _budget(config: AlbertConfig, params: Params, slots: int | str | None) -> Budget:
+    if slots == "auto":
+        return budget.measured(params, config)
+    if isinstance(slots, str):
+        raise UserError(f"slots is {slots!r}; it may be a number, or auto")
+    if slots is None:
+        slots = 64 if jax.default_backend() == "cpu" else 2048
+    return Budget.usual(slots * _USUAL_LENGTH)

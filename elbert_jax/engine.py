@@ -126,33 +126,38 @@ def pack(parts: Sequence[Slots], *, slots: int, length: int) -> Slots:
     return dataclasses.replace(packed, ids=jnp.where(there, packed.ids, EMPTY))
 
 
+def enter(model: Albert, queue: Queue, criterion: Criterion) -> Slots:
+    """Returns the queue's texts as they enter a slot, [Q]: embedded, at depth 0."""
+    return Slots(
+        hidden=model.embed(queue.tokens, queue.types),
+        lengths=queue.lengths,
+        ids=queue.ids,
+        depth=jnp.zeros_like(queue.ids),
+        criterion=criterion.init(queue.ids, model.config.num_labels),
+    )
+
+
 def insert(
-    model: Albert, queue: Queue, criterion: Criterion, slots: Slots, next: Array
+    waiting: Slots, count: Int[Array, ""], slots: Slots, next: Int[Array, ""]
 ) -> tuple[Slots, Int[Array, ""]]:
-    """Gives each empty slot the next text of the queue, while there is one.
+    """Gives each empty slot the next text that waits, while there is one.
 
     Args:
-      model: its embeddings are the slots' first hidden states.
-      queue: the texts.
-      criterion: its state is fresh in a slot that is filled.
-      slots: some of them empty.
-      next: the queue's row that enters next.
+      waiting: texts as they enter, [Q].
+      count: those of them that are texts; the others are padding.
+      slots: [N], some of them empty.
+      next: the row of `waiting` that enters next.
 
     Returns:
       The slots, and the row that enters next.
     """
     empty = slots.ids == EMPTY
     row = next + jnp.cumsum(empty, dtype=jnp.int32) - 1
-    fill = empty & (row < queue.count)
+    fill = empty & (row < count)
     source = jnp.where(fill, row, 0)
-    fresh = Slots(
-        hidden=model.embed(queue.tokens[source], queue.types[source]),
-        lengths=queue.lengths[source],
-        ids=queue.ids[source],
-        depth=jnp.zeros_like(source),
-        criterion=criterion.init(queue.ids[source], model.config.num_labels),
+    filled = jax.tree.map(
+        lambda new, old: _where(fill, new[source], old), waiting, slots
     )
-    filled = jax.tree.map(functools.partial(_where, fill), fresh, slots)
     return filled, next + fill.sum(dtype=jnp.int32)
 
 
@@ -213,6 +218,7 @@ def advance(
       The slots, and the texts that left.
     """
     model = albert.bind(config, params)
+    waiting = enter(model, queue, criterion)
     rows, zero = len(queue.lengths) + len(slots.ids), jnp.int32(0)
     finished = Finished(
         ids=jnp.full(rows, EMPTY, jnp.int32),
@@ -232,7 +238,7 @@ def advance(
     def turn(carry: tuple[Slots, Finished, Array]) -> tuple[Slots, Finished, Array]:
         for _ in range(unroll):
             slots, finished, next = carry
-            slots, next = insert(model, queue, criterion, slots, next)
+            slots, next = insert(waiting, queue.count, slots, next)
             carry = *step(model, criterion, slots, finished), next
         return carry
 

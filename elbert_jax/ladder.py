@@ -1,14 +1,17 @@
 """Texts of all lengths through the slots: from short rows to long, with one drain.
 
-Letters: N slots, L tokens.
+Letters: P devices, N slots and Q rows of a queue on each, L tokens, M texts.
 """
 
+import dataclasses
+import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any
 
-import jax.numpy as jnp
+import jax
 import numpy as np
-from jaxtyping import Array
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Float, Int
 
 from elbert_jax import engine
 from elbert_jax.albert import AlbertConfig, Params
@@ -17,24 +20,107 @@ from elbert_jax.data.batching import Encoded
 from elbert_jax.engine import Finished, Queue, Slots
 from elbert_jax.exits import Criterion
 
-_ROWS_PER_SLOT = 256  # of a queue: its length follows from its slots, as shapes compile
+_ROWS_PER_SLOT = 16  # of a queue, which is embedded as a whole
+_EVERYWHERE, _BY_DEVICE = PartitionSpec(), PartitionSpec("device")
 
 
-class Rung(NamedTuple):
-    """A bucket of lengths: N slots for rows of L tokens, and who waits for them."""
+def device_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """Returns a mesh of P devices, all local ones by default."""
+    return Mesh(np.array(devices or jax.local_devices()), ("device",))
 
-    length: int
-    slots: int
-    rows: np.ndarray  # of the texts
-    held: Slots | None  # what an earlier feed left in the slots
+
+def _on_each(mesh: Mesh, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns `function(shared, own)` of each device's own [P, ...], giving [P, ...].
+
+    The devices know nothing of one another: each turns its loop as often as it must.
+    """
+
+    def local(shared: Any, own: Any) -> Any:
+        result = function(shared, jax.tree.map(lambda x: x[0], own))
+        return jax.tree.map(lambda x: x[None], result)
+
+    return jax.shard_map(
+        local,
+        mesh=mesh,
+        in_specs=(_EVERYWHERE, _BY_DEVICE),
+        out_specs=_BY_DEVICE,
+        check_vma=False,
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("config", "slots", "length", "mesh"))
+def _start(criterion: Criterion, *, config, slots, length, mesh) -> Slots:
+    def start(criterion: Criterion, _: None) -> Slots:
+        return engine.start(config, criterion, slots, length)
+
+    return _on_each(mesh, start)(criterion, None)
+
+
+@functools.partial(jax.jit, static_argnames=("slots", "length", "mesh"))
+def _pack(parts: Sequence[Slots], *, slots, length, mesh) -> Slots:
+    def pack(_: None, parts: Sequence[Slots]) -> Slots:
+        return engine.pack(parts, slots=slots, length=length)
+
+    return _on_each(mesh, pack)(None, parts)
+
+
+@functools.partial(
+    jax.jit, static_argnames=("config", "unroll", "mesh"), donate_argnames="slots"
+)
+def _advance(params, slots, queue, criterion, keep, *, config, unroll, mesh):
+    def advance(shared: Any, own: Any) -> tuple[Slots, Finished]:
+        params, criterion, keep = shared
+        return engine.advance(
+            params, *own, criterion, keep, config=config, unroll=unroll
+        )
+
+    return _on_each(mesh, advance)((params, criterion, keep), (slots, queue))
+
+
+@dataclasses.dataclass
+class Answers:
+    """What the engine gave, by text, and how full its slots were."""
+
+    logits: Float[np.ndarray, "M C"]  # of the exit layer
+    layers: Int[np.ndarray, " M"]  # where the text left, 1-based
+    rules: Int[np.ndarray, " M"]  # see `exits.rule_names`
+    slot_steps: int = 0  # layer-steps, times the slots they were taken with
+    busy_steps: int = 0  # of these, the ones that a text was in
+
+    @classmethod
+    def empty(cls, config: AlbertConfig, texts: int) -> "Answers":
+        return cls(
+            np.zeros((texts, config.num_labels), np.float32),
+            np.zeros(texts, np.int32),
+            np.zeros(texts, np.int32),
+        )
+
+    def take(self, finished: Finished, first: int = 0) -> None:
+        """Writes down those of the texts `first` to `first + M` that have left."""
+        ids = np.asarray(finished.ids) - first  # EMPTY is below 0
+        ours = (ids >= 0) & (ids < len(self.layers))
+        self.logits[ids[ours]] = np.asarray(finished.logits)[ours]
+        self.layers[ids[ours]] = np.asarray(finished.layer)[ours]
+        self.rules[ids[ours]] = np.asarray(finished.rule)[ours]
+
+    def count(self, finished: Finished) -> None:
+        """Adds up how full the slots were."""
+        self.slot_steps += int(np.sum(finished.slot_steps))
+        self.busy_steps += int(np.sum(finished.busy_steps))
+
+    @property
+    def complete(self) -> bool:
+        """Whether all texts have left."""
+        return bool((self.layers > 0).all())
 
 
 class Ladder:
-    """The buckets, climbed once for every chunk of texts.
+    """Buckets of lengths, climbed once for every chunk of texts.
 
     A bucket's slots are not emptied when its queue is: texts that are on their way
     move into the next bucket, padded, and after the last one they stay for the next
-    chunk. Only the end of the last chunk is a drain.
+    chunk. Only the end of the last chunk is a drain. Every device has slots and queues
+    of its own.
     """
 
     def __init__(
@@ -43,7 +129,10 @@ class Ladder:
         config: AlbertConfig,
         criterion: Criterion,
         lengths: Sequence[int],
-        slots: Callable[[int], int],
+        slots: Sequence[int],
+        *,
+        unroll: int = 1,
+        mesh: Mesh | None = None,
     ):
         """Puts a ladder together.
 
@@ -51,70 +140,105 @@ class Ladder:
           params: the model's parameters.
           config: its shape.
           criterion: when a text leaves.
-          lengths: of the buckets, from short to long.
-          slots: gives N for rows of L tokens.
+          lengths: L of the buckets, from short to long.
+          slots: N of the buckets, on each device; no more for long rows than for short.
+          unroll: see `engine.advance`.
+          mesh: the devices; see `device_mesh`.
         """
-        self.params, self.config, self.criterion = params, config, criterion
-        self.lengths, self.slots = np.asarray(lengths), slots
-        self._held: tuple[int, Slots] | None = None  # between feeds: L, and the slots
+        self.config, self.criterion = config, criterion
+        self.lengths, self.slots, self.unroll = tuple(lengths), tuple(slots), unroll
+        self.mesh = mesh or device_mesh()
+        self.params = jax.device_put(params, NamedSharding(self.mesh, _EVERYWHERE))
+        self._held: tuple[int, Slots] | None = None  # between feeds: bucket, and slots
 
     def feed(self, encoded: Encoded, ids: np.ndarray, *, last: bool) -> list[Finished]:
         """Starts texts on their way, and returns what will have left, not waiting.
 
         Args:
-          encoded: M texts.
+          encoded: M texts, none longer than the last bucket.
           ids: int32 [M], their numbers.
           last: no text comes after these: all are answered. Otherwise some stay in
             the slots until the next call.
-        """
-        rungs = self._rungs(encoded)
-        finished, moving = [], None
-        for rung, above in zip(rungs, [*rungs[1:], None]):
-            if above is None:
-                keep = 0 if last else rung.slots // 2
-            else:
-                keep = above.slots - (above.slots // 2 if above.held else 0)
-            moving = self._enter(rung, moving)
-            size = rung.slots * _ROWS_PER_SLOT
-            starts = range(0, max(len(rung.rows), 1), size)
-            for start in starts:
-                part = rung.rows[start : start + size]
-                moving, left = engine.advance(
-                    self.params,
-                    moving,
-                    queue(encoded, part, ids, rung.length, size),
-                    self.criterion,
-                    keep if start == starts[-1] else rung.slots,
-                    config=self.config,
-                )
-                finished.append(left)
-        if rungs:
-            self._held = None if last or moving is None else (rungs[-1].length, moving)
-        return finished
 
-    def _rungs(self, encoded: Encoded) -> list[Rung]:
-        """Returns the buckets that have a text to come, or one left from before."""
+        Returns:
+          Texts that left, in parts with a leading axis [P].
+        """
         bucket = np.searchsorted(self.lengths, encoded.lengths)
         at, held = self._held or (None, None)
-        rungs = []
-        for number, length in enumerate(self.lengths.tolist()):
+        used = {*bucket.tolist(), *([] if at is None else [at])}
+        finished, moving = [], None
+        for number in range(min(used, default=0), max(used, default=-1) + 1):
+            moving = self._enter(number, moving, held if number == at else None)
+            if number == max(used):
+                keep = 0 if last else self.slots[number] // 2
+            else:  # as many as find room there
+                room = self.slots[number + 1]
+                keep = room - room // 2 if number + 1 == at else room
             rows = np.flatnonzero(bucket == number)
-            if len(rows) or length == at:
-                stays = held if length == at else None
-                rungs.append(Rung(length, self.slots(length), rows, stays))
-        return rungs
+            moving, left = self._climb(number, moving, encoded, rows, ids, keep)
+            finished += left
+        if used:
+            self._held = None if last or moving is None else (max(used), moving)
+        return finished
 
-    def _enter(self, rung: Rung, moving: Slots | None) -> Slots:
-        parts = [part for part in (moving, rung.held) if part is not None]
-        if not parts:
-            return engine.start(self.config, self.criterion, rung.slots, rung.length)
-        return engine.pack(parts, slots=rung.slots, length=rung.length)
+    def _enter(self, number: int, moving: Slots | None, held: Slots | None) -> Slots:
+        """Returns a bucket's slots, with the texts that come up and those of before."""
+        shape = {"slots": self.slots[number], "length": self.lengths[number]}
+        if moving is None:
+            return held or _start(
+                self.criterion, config=self.config, **shape, mesh=self.mesh
+            )
+        parts = (moving,) if held is None else (moving, held)
+        return _pack(parts, **shape, mesh=self.mesh)
+
+    def _climb(
+        self,
+        number: int,
+        slots: Slots,
+        encoded: Encoded,
+        rows: np.ndarray,
+        ids: np.ndarray,
+        keep: int,
+    ) -> tuple[Slots, list[Finished]]:
+        """Sends rows of one bucket through its slots, until `keep` texts are left."""
+        devices, most = self.mesh.size, self.slots[number]
+        size = most * _ROWS_PER_SLOT
+        finished = []
+        starts = range(0, max(len(rows), 1), size * devices)
+        for start in starts:
+            part = rows[start : start + size * devices]
+            queues = [
+                queue(encoded, part[device::devices], ids, self.lengths[number], size)
+                for device in range(devices)
+            ]
+            slots, left = _advance(
+                self.params,
+                slots,
+                jax.tree.map(lambda *x: np.stack(x), *queues),
+                self.criterion,
+                keep if start == starts[-1] else most,
+                config=self.config,
+                unroll=self.unroll,
+                mesh=self.mesh,
+            )
+            finished.append(left)
+        return slots, finished
+
+    def warmup(self) -> None:
+        """Compiles every program that `feed` will ask for, whatever the texts are."""
+        nothing, ids, moving = Encoded.empty(), np.zeros(0, np.int32), None
+        for number in range(len(self.lengths)):
+            held = self._enter(number, None, None)
+            if moving is not None:
+                self._enter(number, moving, None)
+                self._enter(number, moving, held)
+            moving, _ = self._climb(number, held, nothing, ids, ids, keep=0)
 
 
 def queue(
     encoded: Encoded, rows: np.ndarray, ids: np.ndarray, length: int, size: int
 ) -> Queue:
-    """Returns texts as a queue.
+    """Returns texts as a queue, in the host's memory.
 
     Args:
       encoded: a corpus.
@@ -124,19 +248,15 @@ def queue(
       size: Q.
     """
 
-    def grown(array: np.ndarray) -> Array:
+    def grown(array: np.ndarray) -> Any:
         padded = np.zeros((size, *array.shape[1:]), np.int32)
         padded[: len(array)] = array
-        return jnp.asarray(padded)
+        return padded
 
     if not len(rows):
         tokens = types = np.zeros((0, length), np.int32)
     else:
         tokens, types, *_ = batching.pad(encoded, rows, length)
-    return Queue(
-        grown(tokens),
-        grown(types),
-        grown(encoded.lengths[rows]),
-        grown(ids[rows]),
-        jnp.int32(len(rows)),
-    )
+    count: Any = np.int32(len(rows))
+    lengths = grown(encoded.lengths[rows])
+    return Queue(grown(tokens), grown(types), lengths, grown(ids[rows]), count)

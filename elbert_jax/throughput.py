@@ -12,9 +12,10 @@ from jaxtyping import Array
 
 from elbert_jax import albert, engine, flops, ladder
 from elbert_jax.albert import AlbertConfig, Params
-from elbert_jax.classifier import Answers, Classifier
+from elbert_jax.classifier import Classifier
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Batch, Encoded
+from elbert_jax.ladder import Answers
 
 System = Callable[[Classifier, Encoded], Answers]
 
@@ -52,7 +53,8 @@ def full_depth(classifier: Classifier, encoded: Encoded) -> Answers:
     """Answers at the last layer, in length-sorted batches as large as the slots."""
     config = classifier.config
     depth, answers = config.num_hidden_layers, Answers.empty(config, len(encoded))
-    batches = batching.eval_batches(encoded, classifier.slots, classifier.buckets)
+    buckets = classifier.buckets_for(encoded)
+    batches = batching.eval_batches(encoded, classifier.slots, buckets)
     for batch in batches:
         real = batch.weight > 0
         logits = _last_layer(classifier.params, batch, config=config)
@@ -69,12 +71,13 @@ def static_batches(classifier: Classifier, encoded: Encoded) -> Answers:
     It is the engine on queues no longer than its slots, so that nothing refills.
     """
     config, slots = classifier.config, classifier.slots
+    buckets = classifier.buckets_for(encoded)
     answers = Answers.empty(config, len(encoded))
     ids = np.arange(len(encoded), dtype=np.int32)
     order = np.argsort(encoded.lengths, kind="stable")
     for start in range(0, len(order), slots):
         rows = order[start : start + slots]
-        length = next(b for b in classifier.buckets if b >= encoded.lengths[rows].max())
+        length = next(b for b in buckets if b >= encoded.lengths[rows].max())
         _, finished = engine.advance(
             classifier.params,
             engine.start(config, classifier.exit, slots, length),

@@ -10,7 +10,7 @@ from elbert_jax import Classifier, ConfidenceWindow, albert
 from elbert_jax.albert import AlbertConfig
 from elbert_jax.data.vocabulary import train_tokenizer
 
-jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 flags.FLAGS.mark_as_parsed()  # grain reads absl flags when it starts
@@ -46,4 +46,5 @@ def classifier(tmp_path_factory) -> Classifier:
     params["classifier"]["kernel"] *= 3
     labels = ("negative", "neutral", "positive")
     exit = ConfidenceWindow(0.1, 3)
-    return Classifier(config, params, labels, tokenizer, exit, slots=3)
+    devices = jax.devices()[:2]
+    return Classifier(config, params, labels, tokenizer, exit, slots=3, devices=devices)

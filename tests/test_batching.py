@@ -1,5 +1,6 @@
 """Batches: every text once, fixed shapes, resumable."""
 
+import functools
 import json
 
 import numpy as np
@@ -176,3 +177,14 @@ def test_build(tmp_path):
     np.testing.assert_array_equal(batch.labels, [1, 0, 1])
     np.testing.assert_array_equal(batch.types[1][:4], [0, 0, 1, 0])
     assert len(Encoded.build(tokenizer, [])) == 0
+
+
+def test_padded_lengths_are_as_fine_as_the_texts_are_many():
+    lengths = np.repeat([5, 7, 12, 40], [10, 1, 10, 2])
+    fit = functools.partial(batching.fitting_lengths, lengths)
+    assert fit(lambda _: 10, 64) == (6, 12, 40, 48, 64)
+    assert fit(lambda _: 1, 50) == (6, 8, 12, 40, 48, 50)
+    assert fit(lambda _: 100, 40) == (40,)
+    assert fit(lambda length: 8 // length, 41)[:3] == (6, 8, 12)
+    none = batching.fitting_lengths(lengths[:0], lambda _: 1, 24)
+    assert none == batching.bucket_lengths(24)

@@ -1,5 +1,6 @@
 """The classifier: any number of texts, in any form, each as if it were alone."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,7 +12,6 @@ from elbert_jax import (
     UserError,
     engine,
 )
-from elbert_jax.classifier import _slots_for
 from elbert_jax.data.batching import Encoded
 
 TEXTS = [
@@ -130,9 +130,24 @@ def test_set_delta(classify):
     classify.exit = exit
 
 
-def test_few_texts_take_few_slots():
-    taken = {n: _slots_for(n, 48) for n in (0, 1, 5, 100, 400, 767, 768)}
-    assert taken == {0: 1, 1: 1, 5: 4, 100: 8, 400: 16, 767: 32, 768: 48}
+def test_nothing_compiles_after_a_warmup(classify):
+    compiled = []
+
+    def listen(event, *_, **__):
+        if "backend_compile" in event:
+            compiled.append(event)
+
+    exit, classify.exit = classify.exit, ConfidenceWindow(0.1, 2)  # new programs
+    classify.warmup(TEXTS, calls=(1, 5, None))
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    classify("profit rose")
+    classify(TEXTS[:5])
+    list(classify.stream(TEXTS * 3))
+    assert not compiled
+    classify.exit = ConfidenceWindow(0.1, 4)
+    classify("profit rose")
+    assert compiled  # that it would have been seen
+    classify.exit, classify.buckets = exit, None
 
 
 def test_an_error_of_the_iterable_comes_after_what_was_read(classify, monkeypatch):

@@ -19,7 +19,7 @@ data.preprocessing data.tokenization data.vocabulary data.batching data.corpus
 data.documents data.token_store data.passages
 data.output journal answers tables model_card metric_writer run_directory
 optimizer evaluation trainer finetuning pretraining
-engine ladder token_exit classifier throughput scorecard
+engine budget ladder token_exit classifier throughput scorecard
 prediction calibration scheduler inspection plots
 """.split()
 COMMANDS = """

@@ -2,20 +2,28 @@
 
 import functools
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elbert_jax import engine
-from elbert_jax.classifier import Answers
 from elbert_jax.data.batching import Encoded
 from elbert_jax.exits import FixedDepth
-from elbert_jax.ladder import Ladder, queue
-from tests.test_engine import CONFIG, CORPUS, CRITERIA, PARAMS, corpus, near_edge
+from elbert_jax.ladder import Answers, Ladder, device_mesh, queue
+from tests.test_engine import (
+    CONFIG,
+    CORPUS,
+    CRITERIA,
+    PARAMS,
+    corpus,
+    every_layer,
+    near_edge,
+)
 
 LENGTHS = (2, 4, 8)
-BY_RANK = {2: 6, 4: 3, 8: 2}  # slots
+SLOTS = (6, 3, 2)
 
 
 def encode(picked):
@@ -44,7 +52,8 @@ chunks = st.lists(st.lists(st.integers(0, CORPUS - 1), max_size=20), max_size=4)
 @settings(deadline=None, max_examples=20, derandomize=True)
 @given(chunks=chunks)
 def test_any_chunks(name, chunks):
-    ladder = Ladder(PARAMS, CONFIG, CRITERIA[name], LENGTHS, BY_RANK.__getitem__)
+    mesh = device_mesh(jax.devices()[:2])
+    ladder = Ladder(PARAMS, CONFIG, CRITERIA[name], LENGTHS, SLOTS, mesh=mesh)
     picked = np.concatenate([np.zeros(0, int), *chunks]).astype(int)
     answers, first = Answers.empty(CONFIG, len(picked)), 0
     for chunk in [*chunks, []]:
@@ -66,23 +75,28 @@ def test_any_chunks(name, chunks):
     assert answers.busy_steps == answers.layers.sum() <= answers.slot_steps
 
 
-def test_a_depth_laid_down_for_each_text():
+@pytest.mark.parametrize("devices", [1, 8])
+def test_a_depth_laid_down_for_each_text(devices):
     depth = np.random.default_rng(0).integers(1, CONFIG.num_hidden_layers + 1, CORPUS)
     exit = FixedDepth(depth.astype(np.int32))
-    ladder = Ladder(PARAMS, CONFIG, exit, LENGTHS, BY_RANK.__getitem__)
+    mesh = device_mesh(jax.devices()[:devices])
+    ladder = Ladder(PARAMS, CONFIG, exit, LENGTHS, SLOTS, mesh=mesh)
     answers, ids = Answers.empty(CONFIG, CORPUS), np.arange(CORPUS, dtype=np.int32)
     for finished in ladder.feed(encode(range(CORPUS)), ids, last=True):
         answers.take(finished)
     np.testing.assert_array_equal(answers.layers, depth)
+    want = np.asarray(every_layer())[depth - 1, ids]
+    np.testing.assert_allclose(answers.logits, want, atol=1e-5)
 
 
 def test_only_the_last_chunk_drains():
-    exit, slots = CRITERIA["monotone"], {2: 6, 4: 3, 8: 5}
-    ladder = Ladder(PARAMS, CONFIG, exit, LENGTHS, slots.__getitem__)
+    exit, slots = CRITERIA["monotone"], (6, 5, 5)
+    mesh = device_mesh(jax.devices()[:1])
+    ladder = Ladder(PARAMS, CONFIG, exit, LENGTHS, slots, mesh=mesh)
     counts = []
     for last in (False, False, True):
         left = ladder.feed(
             encode(range(CORPUS)), np.arange(CORPUS, dtype=np.int32), last=last
         )
-        counts.append(sum(int(finished.count) for finished in left))
+        counts.append(sum(int(finished.count.sum()) for finished in left))
     assert counts[0] < CORPUS and sum(counts) == 3 * CORPUS

@@ -5,7 +5,7 @@ Letters: M texts, B rows of a batch, L tokens of a row.
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import grain
@@ -15,6 +15,9 @@ from elbert_jax.data.tokenization import Tokenizer
 
 # Padded lengths in use: one compiled program for each.
 BUCKETS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+_FINE = sorted(
+    {length for step in (2, 4, 8, 16, 32) for length in range(step, 17 * step, step)}
+)
 
 
 class Batch(NamedTuple):
@@ -68,6 +71,12 @@ class Encoded:
             sum(e.truncated for e in encodings),
         )
 
+    @classmethod
+    def empty(cls) -> "Encoded":
+        """Returns a corpus without a text."""
+        none = np.zeros(0, np.int32)
+        return cls(none, none.astype(np.int8), np.zeros(1, np.int64), none, 0)
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
@@ -80,6 +89,28 @@ class Encoded:
 def bucket_lengths(max_length: int) -> tuple[int, ...]:
     """Returns `BUCKETS` up to `max_length`, which is the last."""
     return (*(length for length in BUCKETS if length < max_length), max_length)
+
+
+def fitting_lengths(
+    lengths: np.ndarray, at_least: Callable[[int], int], longest: int
+) -> tuple[int, ...]:
+    """Returns padded lengths for texts like these, as fine as their number is worth.
+
+    Args:
+      lengths: [M] tokens of the texts.
+      at_least: gives the texts that a padded length should serve; they share the next
+        longer one otherwise.
+      longest: of any text to come. Beyond these texts the lengths are coarse.
+    """
+    fine = [length for length in _FINE if length < longest] + [longest]
+    counts = np.bincount(np.searchsorted(fine, lengths), minlength=len(fine))
+    chosen, waiting, left = [], 0, len(lengths)
+    for length, count in zip(fine, counts.tolist()):
+        waiting, left = waiting + count, left - count
+        if waiting and (waiting >= at_least(length) or not left):
+            chosen, waiting = [*chosen, length], 0
+    top = max(chosen, default=0)
+    return (*chosen, *(length for length in bucket_lengths(longest) if length > top))
 
 
 def pad(

@@ -1,0 +1,56 @@
+"""Slots for a number of texts, and the budget that is measured."""
+
+import dataclasses
+
+import jax
+import pytest
+
+from elbert_jax import albert, budget
+from elbert_jax.albert import AlbertConfig
+from elbert_jax.budget import Budget
+
+CONFIG = AlbertConfig(
+    vocab_size=20,
+    embedding_size=4,
+    hidden_size=8,
+    num_hidden_layers=2,
+    num_attention_heads=1,
+    intermediate_size=8,
+    max_position_embeddings=32,
+)
+
+
+def test_few_texts_take_few_slots():
+    usual = Budget.usual(1024)
+    taken = {n: usual.slots(16, n) for n in (0, 1, 3, 5, 100, 300, 1023, 1024)}
+    assert taken == {0: 1, 1: 1, 3: 1, 5: 4, 100: 4, 300: 16, 1023: 16, 1024: 64}
+    assert usual.slots(16) == 64 and usual.slots(512) == 2 and usual.slots(4096) == 1
+    assert Budget(1024, 1024).slots(16, 100) == 64  # no faster with fewer
+
+
+@pytest.mark.parametrize("texts", [1, 50, 5000, None])
+def test_slots_never_grow_with_the_length(texts):
+    slots = [Budget.usual(3000).slots(length, texts) for length in range(2, 513)]
+    assert slots == sorted(slots, reverse=True) and slots[-1] >= 1
+
+
+def test_a_budget_is_measured_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    params, measure, calls = albert.init(CONFIG, jax.random.key(0)), budget._measure, []
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return measure(*arguments)
+
+    monkeypatch.setattr(budget, "_measure", counted)
+    first = budget.measured(params, CONFIG)
+    assert 32 <= first.tokens <= 4096 and first.few <= first.tokens
+    assert budget.measured(params, CONFIG) == first and len(calls) == 1
+    [kept] = (tmp_path / "elbert_jax").iterdir()
+    kept.write_text("{")  # a file that is damaged is measured anew
+    monkeypatch.setattr(budget, "_measure", lambda *_: calls.append(_) or first)
+    assert budget.measured(params, CONFIG) == first and len(calls) == 2
+    assert budget.measured(params, CONFIG) == first and len(calls) == 2
+    deeper = dataclasses.replace(CONFIG, num_hidden_layers=3)
+    budget.measured(params, deeper)  # another shape
+    assert len(calls) == 3
