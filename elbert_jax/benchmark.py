@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 from absl import flags
 
-from elbert_jax import errors, evaluation, tables, throughput
+from elbert_jax import errors, evaluation, machine_cache, tables, throughput
 from elbert_jax.classifier import Classifier
 from elbert_jax.data import batching, corpus
 from elbert_jax.errors import UserError
@@ -18,7 +18,7 @@ _MODEL = flags.DEFINE_string("model", None, "Model directory, or hub id.")
 _FILE = flags.DEFINE_string("file", None, "Labelled .tsv .csv .jsonl or .parquet.")
 _TEXTS = flags.DEFINE_integer("max_texts", None, "Takes this many, drawn at random.")
 _RATIO = flags.DEFINE_float("compute_ratio", 0.5, "Sets delta for this FLOPs ratio.")
-_SLOTS = flags.DEFINE_integer("slots", 64, "Texts in a batch.", lower_bound=1)
+_SLOTS = flags.DEFINE_string("slots", None, "Texts in a batch, of 16 tokens; or auto.")
 _REPEATS = flags.DEFINE_integer("repeats", 5, "Runs that are timed.", lower_bound=1)
 _JSON = flags.DEFINE_string("json", None, "File for every number.")
 _SAMPLE = 2000  # texts that delta is set on
@@ -26,6 +26,7 @@ _SAMPLE = 2000  # texts that delta is set on
 
 def main(argv):
     del argv
+    machine_cache.keep_programs()
     if not _MODEL.value or not _FILE.value:
         raise UserError("give --model=DIR and --file=FILE")
     classifier = Classifier.from_pretrained(_MODEL.value, slots=_SLOTS.value)
@@ -50,7 +51,7 @@ def main(argv):
     classifier.set_delta(delta)
     timed = throughput.measure(throughput.SYSTEMS, classifier, encoded, _REPEATS.value)
     rows = throughput.compare(timed, config, encoded)
-    print(f"{len(encoded):,} texts, {_SLOTS.value} slots, {classifier.exit}")
+    print(f"{len(encoded):,} texts, {classifier.slots} slots, {classifier.exit}")
     print(tables.table(list(rows[0]), [list(row.values()) for row in rows]))
     if _JSON.value:
         pathlib.Path(_JSON.value).write_bytes(

@@ -6,20 +6,22 @@ Letters: N slots, L tokens, K layer-steps to a turn of the loop.
 import dataclasses
 import hashlib
 import os
-import pathlib
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orjson
 
-from elbert_jax import engine
+from elbert_jax import engine, machine_cache
 from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.engine import Queue
+from elbert_jax.errors import UserError
 from elbert_jax.exits import FixedDepth
 
+USUAL_LENGTH = 16  # tokens of a text, where slots are counted in texts
 _TEXTS_PER_SLOT = 16  # fewer, and the drain at the end would be long
 _LENGTH = 32  # of the rows that are measured
 _NEARLY_BEST, _FAIR = 0.97, 0.7  # of the best rate: for `tokens`, and for `few`
@@ -52,13 +54,37 @@ class Budget(NamedTuple):
         return min(4 ** ((wanted.bit_length() - 1) // 2), most)
 
 
+def choose(slots: int | str | None, params: Params, config: AlbertConfig) -> Budget:
+    """Returns the budget for so many texts of 16 tokens.
+
+    Args:
+      slots: how many, or "auto": what `measured` finds; None: 64 on a CPU, else 2,048.
+      params: the model's parameters.
+      config: its shape.
+
+    Raises:
+      UserError: `slots` is none of these.
+    """
+    if slots == "auto":
+        return measured(params, config)
+    if slots is None:
+        slots = 64 if jax.default_backend() == "cpu" else 2048
+    try:
+        slots = int(slots)
+    except ValueError:
+        slots = 0
+    if slots < 1:
+        raise UserError("slots: give a number, 1 or more, or auto")
+    return Budget.usual(slots * USUAL_LENGTH)
+
+
 def measured(params: Params, config: AlbertConfig) -> Budget:
     """Returns the budget that is fastest for this model here.
 
     It is measured once, in some ten seconds, for a machine and a model's shape, and
     kept in the user's cache folder.
     """
-    path = _cache_folder() / f"budget-{_key(config)}.json"
+    path = machine_cache.folder() / f"budget-{_key(config)}.json"
     try:
         return Budget(**orjson.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError):
@@ -70,14 +96,9 @@ def measured(params: Params, config: AlbertConfig) -> Budget:
     return budget
 
 
-def _cache_folder() -> pathlib.Path:
-    home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(home) / "elbert_jax"
-
-
 def _key(config: AlbertConfig) -> str:
     shape = dataclasses.asdict(config) | {"num_labels": None, "vocab_size": None}
-    machine = [jax.devices()[0].device_kind, os.cpu_count(), jax.__version__]
+    machine = [jax.default_backend(), jax.devices()[0].device_kind]
     return hashlib.blake2b(orjson.dumps([shape, machine]), digest_size=8).hexdigest()
 
 
@@ -110,10 +131,10 @@ def _rate_of(params: Params, config: AlbertConfig) -> Callable[[Budget], float]:
         slots = budget.slots(_LENGTH)
         texts = 2 * slots
         exits = draw.integers(1, depth + 1, texts).astype(np.int32)
-        tokens = draw.integers(0, config.vocab_size, (texts, _LENGTH), np.int32)
-        each: Any = np.arange(texts, dtype=np.int32)
+        tokens: Any = draw.integers(0, config.vocab_size, (texts, _LENGTH), np.int32)
         full: Any = np.full(texts, _LENGTH, np.int32)
-        queue = Queue(tokens, np.zeros_like(tokens), full, each, np.int32(texts))
+        ids, count = jnp.arange(texts), jnp.int32(texts)
+        queue = Queue(tokens, np.zeros_like(tokens), full, ids, count)
 
         def run() -> int:
             _, finished = engine.run(

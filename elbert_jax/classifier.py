@@ -9,13 +9,11 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, cast
 
-import jax
 import numpy as np
 import scipy.special
 
 from elbert_jax import budget, exit_settings, exits, hf, operating_point
 from elbert_jax.albert import AlbertConfig, Params
-from elbert_jax.budget import Budget
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded
 from elbert_jax.data.tokenization import Tokenizer
@@ -28,7 +26,6 @@ Result = dict[str, Any]
 
 _CHUNK = 16384  # texts of a stream that are tokenised, sorted and answered together
 _WAITING = 2  # chunks with a text that has not left; then all are answered
-_USUAL_LENGTH = 16  # tokens of the rows that get as many slots as were asked for
 _TEXTS_PER_BUCKET = 16  # times its slots: of fewer a padded length is not worth it
 
 
@@ -49,7 +46,7 @@ class Classifier:
         *,
         slots: int | str | None = None,
         max_length: int | None = None,
-        devices: Sequence[jax.Device] | None = None,
+        devices: Sequence[Any] | None = None,
     ):
         """Puts a classifier together.
 
@@ -61,8 +58,7 @@ class Classifier:
           exit: when a text leaves.
           slots: texts of 16 tokens that go through the layer together on a device;
             of longer ones fewer, so that a batch always has about as many tokens.
-            "auto" measures what is fastest (see `budget.measured`); None: 64 on a
-            CPU, 2,048 elsewhere.
+            "auto" measures what is fastest; see `budget.choose`.
           max_length: tokens beyond it are cut; by default, and at most, the model's
             number of positions.
           devices: which share the texts; all local ones by default.
@@ -71,7 +67,7 @@ class Classifier:
         self.tokenizer, self.exit = tokenizer, exit
         positions = config.max_position_embeddings
         self.max_length = min(max_length or positions, positions)
-        self.budget = _budget(config, params, slots)
+        self.budget = budget.choose(slots, params, config)
         self.mesh = device_mesh(devices)
         self.buckets: tuple[int, ...] | None = None  # None: those that suit the texts
         self._warned_of_truncation = False
@@ -79,7 +75,7 @@ class Classifier:
     @property
     def slots(self) -> int:
         """Texts of 16 tokens that go through the layer together on a device."""
-        return self.budget.slots(_USUAL_LENGTH)
+        return self.budget.slots(budget.USUAL_LENGTH)
 
     @classmethod
     def from_pretrained(
@@ -89,6 +85,7 @@ class Classifier:
         exit: Criterion | None = None,
         slots: int | str | None = None,
         max_length: int | None = None,
+        devices: Sequence[Any] | None = None,
         dtype: str = "float32",
         revision: str | None = None,
         local_files_only: bool = False,
@@ -100,6 +97,7 @@ class Classifier:
           exit: when a text leaves; by default what the directory recommends.
           slots: see the constructor.
           max_length: see the constructor.
+          devices: see the constructor.
           dtype: of the computation, "float32" or "bfloat16".
           revision: a branch, tag or commit of the hub.
           local_files_only: never asks the hub.
@@ -122,6 +120,7 @@ class Classifier:
             exit or operating_point.load(loaded.directory),
             slots=slots,
             max_length=max_length,
+            devices=devices,
         )
 
     def set_delta(self, delta: float) -> None:
@@ -303,13 +302,3 @@ class _Chunks:
         except UserError as error:
             self.error = error
             return self._encode([]), True
-
-
-def _budget(config: AlbertConfig, params: Params, slots: int | str | None) -> Budget:
-    if slots == "auto":
-        return budget.measured(params, config)
-    if isinstance(slots, str):
-        raise UserError(f"slots is {slots!r}; it may be a number, or auto")
-    if slots is None:
-        slots = 64 if jax.default_backend() == "cpu" else 2048
-    return Budget.usual(slots * _USUAL_LENGTH)

@@ -8,7 +8,7 @@ import pathlib
 import orjson
 from absl import flags
 
-from elbert_jax import errors, plots, scorecard
+from elbert_jax import errors, machine_cache, plots, scorecard
 from elbert_jax.classifier import Classifier
 from elbert_jax.data import corpus, sources, tasks
 from elbert_jax.errors import UserError
@@ -24,7 +24,7 @@ _LABEL = flags.DEFINE_string("label_column", None, "Column of the label.")
 _COLUMNS = flags.DEFINE_list("columns", None, "Names for a table without a header.")
 _DELTA = flags.DEFINE_float("delta", None, "Stage 1's threshold, in place of its own.")
 _BY = flags.DEFINE_string("by", None, "Column that groups the texts.")
-_SLOTS = flags.DEFINE_integer("slots", 64, "Texts in a batch.", lower_bound=1)
+_SLOTS = flags.DEFINE_string("slots", None, "Texts in a batch, of 16 tokens; or auto.")
 _REPEATS = flags.DEFINE_integer("repeats", 3, "Runs that are timed.", lower_bound=1)
 _PLOT = flags.DEFINE_string("plot", None, "Picture of the exit curve to write.")
 _JSON = flags.DEFINE_string("json", None, "File for every number.")
@@ -32,6 +32,7 @@ _JSON = flags.DEFINE_string("json", None, "File for every number.")
 
 def main(argv):
     del argv
+    machine_cache.keep_programs()
     if not _MODEL.value or bool(_FILE.value) == bool(_TASK.value):
         raise UserError("give --model=DIR, and --file=FILE or --task=NAME")
     classifier = Classifier.from_pretrained(_MODEL.value, slots=_SLOTS.value)

@@ -31,6 +31,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import xlogy
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
 LAST_LAYER = "last_layer"  # the name of rule 0: no rule fired before the end
@@ -165,7 +166,7 @@ class Count:
 class FixedDepth:
     """Exit at a depth laid down beforehand: one for all texts, or one for each."""
 
-    depth: Int[Array, " M"] | int = 12  # 1-based; [M] is indexed by the texts' numbers
+    depth: ArrayLike = 12  # 1-based; int32 [M] is indexed by the texts' numbers
 
     @property
     def rules(self) -> tuple[str, ...]:

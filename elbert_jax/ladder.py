@@ -24,7 +24,7 @@ _ROWS_PER_SLOT = 16  # of a queue, which is embedded as a whole
 _EVERYWHERE, _BY_DEVICE = PartitionSpec(), PartitionSpec("device")
 
 
-def device_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+def device_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """Returns a mesh of P devices, all local ones by default."""
     return Mesh(np.array(devices or jax.local_devices()), ("device",))
 

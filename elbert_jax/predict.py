@@ -10,7 +10,7 @@ import signal
 
 from absl import flags
 
-from elbert_jax import errors, prediction
+from elbert_jax import errors, machine_cache, prediction
 from elbert_jax.classifier import Classifier
 from elbert_jax.data import rows
 from elbert_jax.errors import UserError
@@ -25,7 +25,7 @@ _ID = flags.DEFINE_string("id_column", None, "By default id, or the row's number
 _COLUMNS = flags.DEFINE_list("columns", None, "Of CSV or TSV without a header line.")
 _WITH_TEXT = flags.DEFINE_bool("with_text", False, "Repeat the texts in the answers.")
 _DELTA = flags.DEFINE_float("delta", None, "Stage 1's threshold; 0: off.")
-_SLOTS = flags.DEFINE_integer("slots", 64, "Texts in the layer at once.", 1)
+_SLOTS = flags.DEFINE_string("slots", None, "Texts in a batch, of 16 tokens; or auto.")
 _LENGTH = flags.DEFINE_integer("max_length", None, "Tokens of a text that count.", 4)
 _DTYPE = flags.DEFINE_enum("dtype", "float32", ("float32", "bfloat16"), "To compute.")
 _LOCAL = flags.DEFINE_bool("local_files_only", False, "Never ask the hub.")
@@ -33,6 +33,7 @@ _LOCAL = flags.DEFINE_bool("local_files_only", False, "Never ask the hub.")
 
 def main(argv):
     del argv
+    machine_cache.keep_programs()
     if not (_MODEL.value and _INPUT.value and _OUTPUT.value):
         raise UserError("--model, --input and --output are all needed")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops as Ctrl-C does

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import itertools
 import math
@@ -10,7 +11,7 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -31,7 +32,7 @@ from elbert_jax.errors import UserError, warn
 
 # Rows answered and kept together. Many keep the slots full; few show progress soon, and
 # cost little when a job is killed: so chunks double from the one to the other.
-_FIRST_CHUNK, _LARGEST_CHUNK = 256, 4096
+_FIRST_CHUNK, _ROWS_PER_SLOT = 256, 64
 
 
 def check(input: str, output: str) -> None:
@@ -65,13 +66,15 @@ def predict(
         answered, that some rows could not be read.
     """
     check(input, output)
+    largest = classifier.slots * classifier.mesh.size * _ROWS_PER_SLOT
+    chunk_size = functools.partial(_chunk_size, largest=largest)
     damage: list[UserError] = []
     items = _until_damaged(sources.read_file(input, **reading), damage)
     if output == "-":
         target, advice = StandardOutput(), ""
     else:
         job = {"model": _digest(classifier), "input": _identity(input), **reading}
-        target = AnswerFile(output, job | {"with_text": with_text}, _chunk_size)
+        target = AnswerFile(output, job | {"with_text": with_text}, chunk_size)
         advice = ": the same command goes on from there"
         if not os.path.isfile(input):
             advice = f", in {target.journal.path}: the input cannot be read again"
@@ -84,7 +87,8 @@ def predict(
                 delay=0.5,  # seconds, in which most mistakes are found
                 disable=output == "-" and sys.stdout.isatty(),  # it would cut answers
             ) as bar:
-                for chunk in _answer(classifier, items, target.done, with_text):
+                chunks = _chunks(items, target.done, chunk_size)
+                for chunk in _answer(classifier, chunks, with_text):
                     target.append(chunk)
                     bar.update(len(chunk))
             if damage and not target.done:
@@ -122,21 +126,27 @@ def _until_damaged(items: Iterator[Any], damage: list[UserError]) -> Iterator[An
         damage.append(error)
 
 
-def _chunk_size(done: int) -> int:
+def _chunk_size(done: int, largest: int) -> int:
     # Of the row's number alone: a job that goes on forms the chunks of one that was
     # never stopped, and so gets the very same floats.
-    return min(max(done, _FIRST_CHUNK), _LARGEST_CHUNK)
+    return min(max(done, _FIRST_CHUNK), largest)
+
+
+def _chunks(
+    items: Iterator[Any], done: int, chunk_size: Callable[[int], int]
+) -> Iterator[list[Any]]:
+    """Yields the chunks of rows that come after the first `done`."""
+    items = itertools.islice(items, done, None)
+    while chunk := list(itertools.islice(items, chunk_size(done))):
+        yield chunk
+        done += len(chunk)
 
 
 def _answer(
-    classifier: Classifier,
-    items: Iterator[Example | BadRow],
-    done: int,
-    with_text: bool,
+    classifier: Classifier, chunks: Iterable[list[Example | BadRow]], with_text: bool
 ) -> Iterator[list[Row]]:
-    """Yields the chunks of rows that come after the first `done`."""
-    items = itertools.islice(items, done, None)
-    while chunk := list(itertools.islice(items, _chunk_size(done))):
+    """Yields the answers of each chunk."""
+    for chunk in chunks:
         texts = [_text(item) for item in chunk if isinstance(item, Example)]
         with warnings.catch_warnings():  # `_complain` says it once
             warnings.filterwarnings("ignore", "the logits of .* not finite")
@@ -147,7 +157,6 @@ def _answer(
             else {"line": item.line, "error": item.message}
             for item in chunk
         ]
-        done += len(chunk)
 
 
 def _text(example: Example) -> str | tuple[str, str]:

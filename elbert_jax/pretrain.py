@@ -7,7 +7,7 @@ Run:    python -m elbert_jax.pretrain --config=configs/pretrain_mini.py \
 from absl import flags
 from ml_collections import config_flags
 
-from elbert_jax import errors, pretraining
+from elbert_jax import errors, machine_cache, pretraining
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Checkpoints, logs and the model.")
@@ -15,6 +15,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Checkpoints, logs and the model
 
 def main(argv):
     del argv
+    machine_cache.keep_programs()
     if _CONFIG.value is None or _WORKDIR.value is None:
         raise errors.UserError(
             "give --config=FILE, a configuration that is there, and --workdir=DIR"

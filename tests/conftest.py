@@ -1,5 +1,6 @@
 """Strict globals for every test, set before the first JAX operation."""
 
+import os
 import pathlib
 
 import jax
@@ -14,6 +15,9 @@ jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 flags.FLAGS.mark_as_parsed()  # grain reads absl flags when it starts
+
+# Programs and measurements that commands keep, for the next run of the tests too.
+os.environ["XDG_CACHE_HOME"] = str(pathlib.Path(__file__).parents[1] / ".pytest_cache")
 
 SHARED_DATA = pathlib.Path(__file__).parents[2] / "shared" / "data"
 

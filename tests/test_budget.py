@@ -8,6 +8,7 @@ import pytest
 from elbert_jax import albert, budget
 from elbert_jax.albert import AlbertConfig
 from elbert_jax.budget import Budget
+from elbert_jax.errors import UserError
 
 CONFIG = AlbertConfig(
     vocab_size=20,
@@ -46,7 +47,7 @@ def test_a_budget_is_measured_once(tmp_path, monkeypatch):
     first = budget.measured(params, CONFIG)
     assert 32 <= first.tokens <= 4096 and first.few <= first.tokens
     assert budget.measured(params, CONFIG) == first and len(calls) == 1
-    [kept] = (tmp_path / "elbert_jax").iterdir()
+    [kept] = (tmp_path / "elbert_jax").glob("*/budget-*.json")
     kept.write_text("{")  # a file that is damaged is measured anew
     monkeypatch.setattr(budget, "_measure", lambda *_: calls.append(_) or first)
     assert budget.measured(params, CONFIG) == first and len(calls) == 2
@@ -54,3 +55,10 @@ def test_a_budget_is_measured_once(tmp_path, monkeypatch):
     deeper = dataclasses.replace(CONFIG, num_hidden_layers=3)
     budget.measured(params, deeper)  # another shape
     assert len(calls) == 3
+
+
+@pytest.mark.parametrize("slots", [0, -3, "many", "", "2.5"])
+def test_slots_are_a_number_or_auto(slots):
+    with pytest.raises(UserError, match="slots: give a number, 1 or more, or auto"):
+        budget.choose(slots, None, CONFIG)
+    assert budget.choose("48", None, CONFIG) == budget.choose(48, None, CONFIG)

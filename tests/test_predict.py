@@ -59,13 +59,15 @@ def model(tmp_path_factory):
 def classifier(model):
     """The model, with a criterion by which its texts leave at several layers."""
     exit = ConfidenceWindow(delta=0.6, window=2, criterion="label")
-    return Classifier.from_pretrained(model, exit=exit, slots=8)
+    return Classifier.from_pretrained(
+        model, exit=exit, slots=8, devices=jax.devices()[:1]
+    )
 
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
     monkeypatch.setattr(prediction, "_FIRST_CHUNK", 4)
-    monkeypatch.setattr(prediction, "_LARGEST_CHUNK", 16)
+    monkeypatch.setattr(prediction, "_ROWS_PER_SLOT", 2)
 
 
 def write(path, content):
@@ -178,7 +180,7 @@ def test_a_stream_is_answered_chunk_by_chunk(classifier, monkeypatch, capsysbina
     monkeypatch.setattr(sys, "stdin", Stdin)
     prediction.predict(classifier, "-", "-")
     assert taken == 50
-    assert [prediction._chunk_size(done) for done in (0, 4, 8, 16, 32)] == [
+    assert [prediction._chunk_size(done, 16) for done in (0, 4, 8, 16, 32)] == [
         *(4, 4, 8, 16, 16)
     ]
 
