@@ -97,13 +97,13 @@ class Classifier:
           exit: when a text leaves.
           slots: texts of 16 tokens that go through the layer together; of longer
             ones fewer, so that a batch always has about as many tokens.
-          max_length: tokens beyond it are cut; by default, and at most, the model's
-            number of positions.
+          max_length: longer texts are cut, as the tokenizer says; by default to what
+            the model was trained on, and at most to its number of positions.
         """
         self.config, self.params, self.labels = config, params, tuple(labels)
         self.tokenizer, self.exit, self.slots = tokenizer, exit, slots
         positions = config.max_position_embeddings
-        self.max_length = min(max_length or positions, positions)
+        self.max_length = min(max_length or tokenizer.max_length, positions)
         self.buckets = batching.bucket_lengths(self.max_length)
         self._warned_of_truncation = False
 
