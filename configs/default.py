@@ -1,4 +1,11 @@
-"""Values that the experiments share; each file beside this one changes a few."""
+"""Values that the experiments share; each file beside this one changes a few.
+
+Run:    your own data, as it stands: python -m elbert_jax.train \
+            --config=configs/default.py --workdir=runs/mine \
+            --config.init=DIR_OR_HUB_ID --config.data.train_file=train.tsv \
+            --config.data.validation_file=dev.tsv
+Expect: it depends on your data.
+"""
 
 from typing import Any
 
@@ -10,22 +17,28 @@ def get_config() -> Any:  # a ConfigDict
     config.seed = 0
     # A Hugging Face directory or hub id to start from; "": random, shaped as `model`.
     config.init = ""
-    config.model = ml_collections.ConfigDict()  # of AlbertConfig; read if init is ""
+    # Of AlbertConfig. Where there is an init, only its dropouts are changed by these.
+    config.model = ml_collections.ConfigDict()
     config.dtype = "float32"  # of the computation; or "bfloat16"
 
     config.data = ml_collections.ConfigDict()
-    config.data.task = ""  # a name of data/tasks.py, read through TFDS
+    # A name of data/tasks.py: its labels and metric; its texts too, through TFDS.
+    config.data.task = ""
     config.data.data_dir = ""  # where TFDS keeps prepared sets; "": its own place
-    config.data.train_file = ""  # .tsv .csv .jsonl .parquet; these win over the task
-    config.data.validation_file = ""
+    config.data.train_file = ""  # .tsv .csv .jsonl .parquet, in place of TFDS
+    config.data.validation_file = ""  # or several, with commas between them
     config.data.text_column = ""  # "": the first usual name that is there
     config.data.text_pair_column = ""
     config.data.label_column = ""
-    config.data.columns = ()  # names for a table that has no header line
+    # Names for a table without a header line, with commas between them.
+    config.data.columns = ""
+    config.data.validation_columns = ""  # where they are others there
     config.data.labels = ()  # class names by index; (): the task's, or the data's
     config.data.tokenizer = ""  # directory or hub id; "": that of `init`, or trained
     config.data.vocab_size = 8000  # of a tokenizer trained on the training texts
     config.data.max_seq_length = 128
+    config.data.truncation = "head"  # kept of longer texts; or "tail", "head+tail"
+    config.data.drop_held_out = False  # training texts that are held out too
     config.data.max_train_samples = 0  # 0: all
 
     config.weighting = "elbert"  # of the layers' losses; or "equal", "depth"
@@ -34,6 +47,7 @@ def get_config() -> Any:  # a ConfigDict
     config.eval_batch_size = 64
     config.accumulate = 1  # batches to one update
     config.epochs = 3
+    config.steps = 0  # batches in all; 0: as many as `epochs` make
     config.optimizer = "adamw"  # or "lamb"
     config.learning_rate = 3e-5
     config.warmup_ratio = 0.1

@@ -59,14 +59,14 @@ class Classifier:
           slots: texts of 16 tokens that go through the layer together on a device;
             of longer ones fewer, so that a batch always has about as many tokens.
             "auto" measures what is fastest; see `budget.choose`.
-          max_length: tokens beyond it are cut; by default, and at most, the model's
-            number of positions.
+          max_length: longer texts are cut, as the tokenizer says; by default to what
+            the model was trained on, and at most to its number of positions.
           devices: which share the texts; all local ones by default.
         """
         self.config, self.params, self.labels = config, params, tuple(labels)
         self.tokenizer, self.exit = tokenizer, exit
         positions = config.max_position_embeddings
-        self.max_length = min(max_length or positions, positions)
+        self.max_length = min(max_length or tokenizer.max_length, positions)
         self.budget = budget.choose(slots, params, config)
         self.mesh = device_mesh(devices)
         self.buckets: tuple[int, ...] | None = None  # None: those that suit the texts

@@ -3,6 +3,7 @@
 Run:    python -m elbert_jax.evaluate --model=DIR --file=dev.tsv
 """
 
+import itertools
 import pathlib
 
 import orjson
@@ -16,7 +17,7 @@ from elbert_jax.errors import UserError
 _MODEL = flags.DEFINE_string("model", None, "Model directory, or hub id.")
 _FILE = flags.DEFINE_string("file", None, "Labelled .tsv .csv .jsonl or .parquet.")
 _TASK = flags.DEFINE_string("task", None, "A named task instead of a file.")
-_SPLIT = flags.DEFINE_string("split", "validation", "The task's split.")
+_SPLIT = flags.DEFINE_string("split", None, "Of the task; by default all held out.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps prepared sets.")
 _TEXT = flags.DEFINE_string("text_column", None, "Column of the text.")
 _PAIR = flags.DEFINE_string("text_pair_column", None, "Column of the second text.")
@@ -38,9 +39,9 @@ def main(argv):
     classifier = Classifier.from_pretrained(_MODEL.value, slots=_SLOTS.value)
     if _DELTA.value is not None:
         classifier.set_delta(_DELTA.value)
-    examples = _examples()
-    card = scorecard.measure(classifier, examples, _REPEATS.value, by=_BY.value)
-    print(f"{_MODEL.value} on {_FILE.value or f'{_TASK.value}, {_SPLIT.value}'}")
+    name, examples, by = _examples()
+    card = scorecard.measure(classifier, examples, _REPEATS.value, by=by)
+    print(f"{_MODEL.value} on {name}")
     print(scorecard.render(card))
     if _PLOT.value:
         plots.exit_curve(
@@ -58,16 +59,21 @@ def main(argv):
 
 
 def _examples():
+    """Returns the name of the texts, the texts, and the column to group them by."""
     if _TASK.value:
         task = tasks.find(_TASK.value)
-        return sources.read_task(task, _SPLIT.value, _DATA_DIR.value)
-    return corpus.read_file(
+        splits = [_SPLIT.value] if _SPLIT.value else task.validation
+        parts = (sources.read_task(task, split, _DATA_DIR.value) for split in splits)
+        by = _BY.value or ("split" if len(splits) > 1 else None)
+        return f"{task.name}, {' and '.join(splits)}", [*itertools.chain(*parts)], by
+    examples = corpus.read_file(
         _FILE.value or "",
         text=_TEXT.value,
         text_pair=_PAIR.value,
         label=_LABEL.value,
         columns=_COLUMNS.value,
     )
+    return _FILE.value, examples, _BY.value
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -75,6 +75,37 @@ def at_exit(
     }
 
 
+def by_part(
+    config: AlbertConfig,
+    logits: Float[np.ndarray, "D M C"],
+    labels: Int[np.ndarray, " M"],
+    lengths: Int[np.ndarray, " M"],
+    criterion: Criterion,
+    parts: Mapping[str, slice],
+) -> dict[str, dict[str, Any]]:
+    """Returns `full_depth` and `at_exit`, as `report` has them, of parts of a corpus.
+
+    Args:
+      config: the model's shape.
+      logits: of every layer.
+      labels: the true classes.
+      lengths: tokens of every text.
+      criterion: when a text leaves.
+      parts: texts by name, such as the matched and the mismatched half of MNLI.
+    """
+    return {
+        name: {
+            "full_depth": metrics.classification(
+                labels[texts], logits[-1, texts].argmax(-1)
+            ),
+            "at_exit": at_exit(
+                config, logits[:, texts], labels[texts], lengths[texts], criterion
+            ),
+        }
+        for name, texts in parts.items()
+    }
+
+
 def curve(
     config: AlbertConfig,
     logits: Float[np.ndarray, "D M C"],
@@ -130,10 +161,10 @@ def report(
       `layer_accuracy` [D]; `curve`, see there.
     """
     window = getattr(criterion, "window", ConfidenceWindow().window)
+    whole = {"whole": slice(None)}
     return {
         "texts": len(labels),
-        "full_depth": metrics.classification(labels, logits[-1].argmax(-1)),
-        "at_exit": at_exit(config, logits, labels, lengths, criterion),
+        **by_part(config, logits, labels, lengths, criterion, whole)["whole"],
         "layer_accuracy": layer_accuracy(logits, labels).tolist(),
         "curve": curve(config, logits, labels, lengths, window),
     }

@@ -6,7 +6,7 @@ checkpoint or hub id that `config.init` names, random weights shaped as `config.
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import grain
@@ -34,6 +34,8 @@ from elbert_jax.data.corpus import Config, Corpus
 from elbert_jax.errors import UserError
 from elbert_jax.exits import Criterion
 from elbert_jax.trainer import Effort, Evaluation, Loss, Stage
+
+_DROPOUTS = {f.name for f in dataclasses.fields(AlbertConfig) if "dropout" in f.name}
 
 
 def make_loss(config: AlbertConfig, weighting: str) -> Loss:
@@ -71,6 +73,11 @@ def train(config: Config, workdir: str | pathlib.Path) -> None:
         return
     data = corpus.load(config, workdir)
     model_config, params = _initial_model(config, data)
+    length, positions = config.data.max_seq_length, model_config.max_position_embeddings
+    if length > positions:
+        raise UserError(
+            f"config.data.max_seq_length is {length}, more than the model's {positions}"
+        )
     objective = _Classification(config, data, model_config, params, criterion)
     trainer.fit(config, workdir, objective)
 
@@ -80,7 +87,12 @@ def _check(config: Config) -> Criterion:
     if config.weighting not in losses.WEIGHTINGS:
         known = ", ".join(losses.WEIGHTINGS)
         raise UserError(f"config.weighting is {config.weighting!r}; it may be {known}")
+    if config.metric not in ("", *metrics.NAMES):
+        known = ", ".join(metrics.NAMES)
+        raise UserError(f"config.metric is {config.metric!r}; it may be {known}")
     trainer.check(config, ["batch_size", "epochs", "eval_batch_size"])
+    if config.steps < 0:
+        raise UserError(f"config.steps is {config.steps}; it must be at least 0")
     try:
         return exit_settings.from_dict(config.exit.to_dict())
     except ValueError as error:
@@ -92,7 +104,8 @@ def _initial_model(config: Config, data: Corpus) -> tuple[AlbertConfig, Params]:
     if config.init:
         start = hf.load(config.init, num_labels=labels, key=key)
         start.tell()
-        model_config = dataclasses.replace(start.config, dtype=config.dtype)
+        dropouts = {name: config.model[name] for name in _DROPOUTS & {*config.model}}
+        model_config = dataclasses.replace(start.config, dtype=config.dtype, **dropouts)
         vocabulary = model_config.vocab_size
         if len(data.tokenizer) > vocabulary:
             raise UserError(
@@ -129,16 +142,17 @@ class _Classification:
         self.buckets = batching.bucket_lengths(config.data.max_seq_length)
         self.eval_every = batching.steps_per_epoch(data.train, config.batch_size)
         loss = make_loss(model_config, config.weighting)
-        self.stages: Sequence[Stage] = [Stage(self.eval_every * config.epochs, loss)]
+        self.steps = config.steps or self.eval_every * config.epochs
+        self.stages: Sequence[Stage] = [Stage(self.steps, loss)]
 
     def variables(self) -> Any:
         t = losses.initial_t(self.model_config.num_hidden_layers)
         return {"model": self.params, "t": t}
 
     def batches(self) -> grain.DatasetIterator[Batch]:
-        config = self.config
+        config, epochs = self.config, -(-self.steps // self.eval_every)
         return batching.train_iterator(
-            self.data.train, config.batch_size, config.epochs, config.seed, self.buckets
+            self.data.train, config.batch_size, epochs, config.seed, self.buckets
         )
 
     def flops(self, batch: Batch, step: int) -> float:
@@ -153,41 +167,57 @@ class _Classification:
         )
         return evaluation.every_layer(self.model_config, params, batches, len(held_out))
 
-    def evaluate(self, variables: Any, step: int) -> Evaluation:
-        held_out, metric = self.data.validation, self.data.metric
-        logits = self._logits(variables["model"])
-        at_exit = evaluation.at_exit(
-            self.model_config, logits, held_out.labels, held_out.lengths, self.criterion
+    def _by_part(
+        self, logits: np.ndarray, parts: Mapping[str, slice]
+    ) -> dict[str, dict[str, Any]]:
+        held_out = self.data.validation
+        return evaluation.by_part(
+            self.model_config,
+            logits,
+            held_out.labels,
+            held_out.lengths,
+            self.criterion,
+            parts,
         )
-        score = metrics.classification(held_out.labels, logits[-1].argmax(-1))[metric]
-        epoch, depth = step // self.eval_every, self.model_config.num_hidden_layers
+
+    def evaluate(self, variables: Any, step: int) -> Evaluation:
+        metric, depth = self.data.metric, self.model_config.num_hidden_layers
+        logits = self._logits(variables["model"])
+        parts = {f"/{name}": texts for name, texts in self.data.parts.items()}
+        measured = self._by_part(logits, {"": slice(None)} | parts)
+        epoch = round(step / self.eval_every, 2)
+        full, at_exit = measured[""]["full_depth"], measured[""]["at_exit"]
         row = {
             "epoch": epoch,
-            f"validation_{metric}": score,
-            f"validation_exit_{metric}": at_exit[metric],
             "validation_mean_exit_layer": at_exit["mean_exit_layer"],
             "validation_layer_accuracy": evaluation.layer_accuracy(
-                logits, held_out.labels
+                logits, self.data.validation.labels
             ),
         }
+        for part, scores in measured.items():
+            for name in metrics.NAMES:
+                row[f"validation_{name}{part}"] = scores["full_depth"][name]
+                row[f"validation_exit_{name}{part}"] = scores["at_exit"][name]
         sentence = (
-            f"epoch {epoch}: {metric} {score:.4f} at full depth, "
+            f"epoch {epoch:g}: {metric} {full[metric]:.4f} at full depth, "
             f"{at_exit[metric]:.4f} with early exit at layer "
             f"{at_exit['mean_exit_layer']:.2f} of {depth} on average"
         )
-        return Evaluation(row, score, sentence)
+        return Evaluation(row, full[metric], sentence)
 
     def export(
         self, directory: pathlib.Path, variables: Any, step: int, effort: Effort
     ) -> None:
         config, data, params = self.model_config, self.data, variables["model"]
+        logits = self._logits(params)
         report = evaluation.report(
             config,
-            self._logits(params),
+            logits,
             data.validation.labels,
             data.validation.lengths,
             self.criterion,
         )
+        report["parts"] = self._by_part(logits, data.parts)
         hf.save(directory, config, params, data.labels)
         data.tokenizer.save(directory)
         operating_point.save(directory, self.criterion, report["at_exit"])

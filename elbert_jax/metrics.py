@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from sklearn import metrics as sklearn_metrics
 
+NAMES = ("accuracy", "f1", "matthews")
+
 
 def classification(labels: np.ndarray, predicted: np.ndarray) -> Mapping[str, float]:
     """Returns every score of a classification.

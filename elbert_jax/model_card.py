@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from elbert_jax import metrics
 from elbert_jax.albert import AlbertConfig
 from elbert_jax.data.corpus import Config, Corpus
 
@@ -25,10 +26,18 @@ def render(
       step: the training step whose parameters these are.
       config: of the run.
     """
-    metric, full, point = data.metric, report["full_depth"], report["at_exit"]
     start = f"from {config.init}" if config.init else "from scratch, not pretrained"
-    depth = model.num_hidden_layers
+    depth, metric = model.num_hidden_layers, data.metric
     exit_setting = ", ".join(f"{k} = {v}" for k, v in config.exit.to_dict().items())
+    scores = _table(
+        ["", *metrics.NAMES, "mean exit layer", "FLOPs"],
+        _scores(report, depth, f"early exit ({exit_setting})")
+        + [
+            [f"{name}: {row[0]}", *row[1:]]
+            for name, part in report["parts"].items()
+            for row in _scores(part, depth, "early exit")
+        ],
+    )
     layers = _table(
         ["layer", "accuracy"], enumerate(map(_number, report["layer_accuracy"]), 1)
     )
@@ -55,14 +64,12 @@ pipeline_tag: text-classification
 - Trained {start}; the parameters of step {step}, seed {config.seed}.
 - Trained on {data.train_name}: {len(data.train):,} texts.
 - Measured on {data.validation_name}: {len(data.validation):,} texts, which also
-  chose the best step.
+  chose the best step by {metric}.
+- Of texts beyond {config.data.max_seq_length} pieces it reads the \
+{config.data.truncation}.
 - {depth} layers, hidden size {model.hidden_size}, {model.vocab_size:,} pieces.
 
-| | {metric} | mean exit layer | FLOPs |
-|---|---|---|---|
-| full depth | {_number(full[metric])} | {depth} | 1 |
-| early exit ({exit_setting}) | {_number(point[metric])} | \
-{point["mean_exit_layer"]:.2f} | {point["flops_ratio"]:.3f} |
+{scores}
 
 ```python
 from elbert_jax import Classifier
@@ -147,6 +154,19 @@ Fine-tune it: `python -m elbert_jax.train --config=... --config.init=DIR`.
 
 {scores}
 """
+
+
+def _scores(report: Mapping[str, Any], depth: int, exit_name: str) -> list[list[Any]]:
+    full, point = report["full_depth"], report["at_exit"]
+    return [
+        ["full depth", *(_number(full[name]) for name in metrics.NAMES), depth, 1],
+        [
+            exit_name,
+            *(_number(point[name]) for name in metrics.NAMES),
+            f"{point['mean_exit_layer']:.2f}",
+            f"{point['flops_ratio']:.3f}",
+        ],
+    ]
 
 
 def _number(value: float) -> str:

@@ -181,6 +181,7 @@ def _digest(classifier: Classifier) -> str:
         classifier.labels,
         exit_settings.to_dict(classifier.exit),
         classifier.max_length,
+        classifier.tokenizer.truncation,
         classifier.tokenizer.hf.backend_tokenizer.to_str(),
     ]
     digest = hashlib.blake2b(orjson.dumps(settings), digest_size=16)

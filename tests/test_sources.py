@@ -363,6 +363,7 @@ def test_tfds_split(tfds_dir):
     assert sorted(e.id for e in got) == list(range(20))  # TFDS shuffles
     for e in got:
         row = {"idx": e.id, "sentence": f"naïve {e.id}", "label": e.label}
+        row |= {"split": "train"}
         assert e == Example(e.id, f"naïve {e.id}", None, int(e.id) % 2, row)
     assert "tensorflow" not in sys.modules
 

@@ -60,6 +60,15 @@ def test_given_names_win_and_integers_index_them():
     np.testing.assert_array_equal(ids, [1, 0, 0, 1])
 
 
+def test_indices_may_count_from_one():
+    ids = tasks.label_ids(rows(3, 1, None, 2), ("a", "b", "c"))
+    np.testing.assert_array_equal(ids, [2, 0, -1, 1])
+    ids = tasks.label_ids(rows(1, 2), ("a", "b", "c"))  # for all that they tell
+    np.testing.assert_array_equal(ids, [1, 2])
+    with pytest.raises(UserError, match="row 'r2' has the label 3"):
+        tasks.label_ids(rows(0, 1, 3), ("a", "b", "c"))
+
+
 @pytest.mark.parametrize(
     "labels, message", [(["a", 1], "both names"), ([None, None], "no row has a label")]
 )

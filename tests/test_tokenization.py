@@ -1,5 +1,8 @@
 """Tokenizers, against transformers and sentencepiece."""
 
+import copy
+import json
+import math
 import pathlib
 
 import numpy as np
@@ -11,7 +14,7 @@ from tokenizers import normalizers
 from transformers import AutoTokenizer
 
 from elbert_jax.data.sources import Example, read_file
-from elbert_jax.data.tokenization import Tokenizer
+from elbert_jax.data.tokenization import TRUNCATIONS, Tokenizer
 from elbert_jax.data.vocabulary import train_tokenizer
 from elbert_jax.errors import UserError
 
@@ -140,13 +143,25 @@ words = st.lists(st.sampled_from("film café 3.0, e-mail [MASK]数".split())).ma
 )
 
 
+def limited(tokenizer, max_length, truncation):
+    """Returns a copy that was told how to cut."""
+    copied = Tokenizer(copy.deepcopy(tokenizer.hf), tokenizer.directory)
+    copied.limit(max_length, truncation)
+    return copied
+
+
+@pytest.fixture(scope="module", params=["head", "tail"])
+def cutting(request, trained):
+    return limited(trained, 40, request.param)
+
+
 @settings(deadline=None)
 @given(words, words, st.integers(4, 40))
-def test_pieces_types_and_truncation_are_transformers(trained, text, pair, length):
+def test_pieces_types_and_truncation_are_transformers(cutting, text, pair, length):
     for second in (None, [pair]):
-        (got,) = trained.encode([text], second, length)
-        want = trained.hf([text], second, return_token_type_ids=True, verbose=False)
-        cut = trained.hf(
+        (got,) = cutting.encode([text], second, length)
+        want = cutting.hf([text], second, return_token_type_ids=True, verbose=False)
+        cut = cutting.hf(
             [text],
             second,
             truncation="longest_first",
@@ -157,6 +172,69 @@ def test_pieces_types_and_truncation_are_transformers(trained, text, pair, lengt
         assert got.types.tolist() == cut["token_type_ids"][0]
         assert got.truncated == (len(want["input_ids"][0]) > length)
         assert got.tokens.dtype == np.int32 and got.types.dtype == np.int8
+
+
+def keep_both_ends(pieces, count):
+    """The reference: a quarter of what is kept is from the head, rounded up."""
+    head = math.ceil(count / 4)
+    far = len(pieces) - (count - head)
+    return [piece for i, piece in enumerate(pieces) if i < head or i >= far]
+
+
+@pytest.fixture(scope="module")
+def both_ends(trained):
+    return limited(trained, 512, "head+tail")
+
+
+@settings(deadline=None)
+@given(words, words, st.integers(4, 40))
+def test_head_and_tail_keeps_both_ends(trained, both_ends, text, pair, length):
+    first, second = trained.pieces([text, pair])
+    for pairs in (None, [pair]):
+        (head,) = trained.encode([text], pairs, length)
+        (got,) = both_ends.encode([text], pairs, length)
+        np.testing.assert_array_equal(got.types, head.types)
+        assert got.truncated == head.truncated
+        in_second = max(0, int(head.types.sum()) - 1)
+        in_first = len(head.tokens) - in_second - (3 if pairs else 2)
+        want = [2, *keep_both_ends(first, in_first), 3]
+        want += [*keep_both_ends(second, in_second), 3] if pairs else []
+        assert got.tokens.tolist() == want
+
+
+def test_head_and_tail_of_a_long_text(both_ends):
+    text = "film " * 100 + "café " * 1000
+    (pieces,) = both_ends.pieces([text])
+    (got,) = both_ends.encode([text], max_length=512)
+    assert got.truncated and len(got.tokens) == 512
+    assert got.tokens[1:129].tolist() == pieces[:128]
+    assert got.tokens[129:-1].tolist() == pieces[-382:]
+
+
+@pytest.mark.parametrize("truncation", TRUNCATIONS)
+def test_how_texts_are_cut_is_saved(trained, tmp_path, truncation):
+    limited(trained, 12, truncation).save(tmp_path)
+    again = Tokenizer.load(tmp_path)
+    assert (again.max_length, again.truncation) == (12, truncation)
+    again.save(tmp_path / "again")
+    assert Tokenizer.load(tmp_path / "again").truncation == truncation
+    auto = AutoTokenizer.from_pretrained(tmp_path)
+    assert auto.truncation_side == ("left" if truncation == "tail" else "right")
+    assert auto.model_max_length == 12
+
+
+def test_how_others_say_that_texts_are_cut(trained, tmp_path):
+    trained.save(tmp_path)
+    assert Tokenizer.load(tmp_path).truncation == "head"
+    path = tmp_path / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {"truncation_side": "left"}))
+    assert Tokenizer.load(tmp_path).truncation == "tail"
+    path.write_text(json.dumps(config | {"elbert_truncation": "middle"}))
+    with pytest.raises(UserError, match="elbert_truncation .* is 'middle'; it may be"):
+        Tokenizer.load(tmp_path)
+    with pytest.raises(UserError, match="truncation is 'both'; it may be head, tail"):
+        trained.limit(12, "both")
 
 
 def test_many_texts_keep_their_order(trained):

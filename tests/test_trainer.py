@@ -1,5 +1,6 @@
 """Training: it learns, it can be killed, and it leaves a whole model directory."""
 
+import itertools
 import pathlib
 
 import jax
@@ -10,8 +11,9 @@ import orjson
 import pytest
 
 from configs import default
-from elbert_jax import Classifier, albert, finetuning, losses, trainer
+from elbert_jax import Classifier, albert, finetuning, losses, metrics, trainer
 from elbert_jax.albert import AlbertConfig
+from elbert_jax.data import corpus
 from elbert_jax.data.batching import Batch
 from elbert_jax.errors import UserError
 from tests.runs import assert_killed_or_not_is_the_same, rows_of
@@ -116,6 +118,58 @@ def test_a_finished_run_does_nothing_and_another_configuration_is_refused(
         finetuning.train(other, workdir)
 
 
+@pytest.fixture(scope="module")
+def two_files(tmp_path_factory):
+    """A run of 8 steps with two held-out files, before its first step."""
+    folder = tmp_path_factory.mktemp("two_files")
+    config = tiny_config(folder)
+    write_texts(folder / "other.tsv", 9, 2)
+    config.data.validation_file += f",{folder}/other.tsv"
+    config.data.max_seq_length = 8
+    config.data.truncation = "tail"
+    config.metric = "f1"
+    config.steps = 8
+    data = corpus.load(config, folder)
+    start, params = finetuning._initial_model(config, data)
+    criterion = finetuning._check(config)
+    return finetuning._Classification(config, data, start, params, criterion), folder
+
+
+def test_a_run_of_so_many_steps(two_files):
+    run, _ = two_files
+    assert [stage.steps for stage in run.stages] == [8]
+    assert len(list(itertools.islice(run.batches(), 9))) == 9  # the second epoch's too
+
+
+def test_every_held_out_file_is_reported(two_files):
+    run, folder = two_files
+    row, score, sentence = run.evaluate(run.variables(), 8)
+    assert row["epoch"] == 1.33 and sentence.startswith("epoch 1.33: f1")
+    assert row["validation_f1"] == score
+    for name, exit in itertools.product(metrics.NAMES, ("", "exit_")):
+        assert {f"validation_{exit}{name}{p}" for p in ("", "/dev", "/other")} <= {*row}
+    by_part = [row[f"validation_accuracy{part}"] for part in ("/dev", "/other")]
+    both = np.average(by_part, weights=[24, 9])
+    assert row["validation_accuracy"] == pytest.approx(both)
+
+    run.export(folder / "model", run.variables(), 8, trainer.Effort(0, 0.0))
+    card = (folder / "model" / "README.md").read_text()
+    assert "step by f1" in card and "| other: early exit |" in card
+    assert f"| other: full depth | {row['validation_accuracy/other']:.4f} |" in card
+    classify = Classifier.from_pretrained(folder / "model")  # cuts as the run did
+    assert (classify.max_length, classify.tokenizer.truncation) == (8, "tail")
+
+
+def test_a_checkpoint_gets_the_dropouts_of_the_configuration(finished):
+    config, workdir = finished
+    config = config.copy_and_resolve_references()
+    config.init = str(workdir / "model")
+    config.model.hidden_dropout_prob = 0.25  # of the layers, which have none there
+    data = corpus.load(config, workdir)
+    start, _ = finetuning._initial_model(config, data)
+    assert (start.hidden_dropout_prob, start.classifier_dropout_prob) == (0.25, 0.1)
+
+
 def test_killed_at_any_moment_it_gives_the_same_losses(tmp_path, finished):
     config, _ = finished
     # Not where a checkpoint lies.
@@ -143,6 +197,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_the_step(tmp_path):
         (lambda c: c.data.update(labels=("up", "down")), "the classes are up, down"),
         (lambda c: c.update(init="no/such/model"), "no/such/model"),
         (lambda c: c.update(weighting="heavy"), "config.weighting"),
+        (lambda c: c.update(metric="f2"), "config.metric is 'f2'; it may be accuracy"),
+        (lambda c: c.update(steps=-1), "config.steps is -1"),
+        (lambda c: c.data.update(truncation="middle"), "truncation is 'middle'"),
+        (lambda c: c.data.update(max_seq_length=99), "is 99, more than the model's 16"),
     ],
 )
 def test_a_mistake_in_the_configuration_is_named(

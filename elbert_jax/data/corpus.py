@@ -2,12 +2,15 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from elbert_jax.data import rows, sources, tasks
 from elbert_jax.data.batching import Encoded
 from elbert_jax.data.example import Example
+from elbert_jax.data.tasks import Task
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.data.vocabulary import train_tokenizer
 from elbert_jax.errors import UserError, warn
@@ -26,10 +29,13 @@ class Corpus:
     validation: Encoded
     train_name: str  # where the texts are from
     validation_name: str
+    parts: Mapping[str, slice]  # of `validation`, by name, where it has several
 
 
 def load(config: Config, workdir: pathlib.Path) -> Corpus:
     """Reads what `config.data` names: local files where given, else a named task.
+
+    A task that is named beside files lays down the labels and the metric.
 
     Args:
       config: the run's configuration.
@@ -40,48 +46,90 @@ def load(config: Config, workdir: pathlib.Path) -> Corpus:
       UserError: something named there cannot be used.
     """
     data = config.data
-    if data.train_file or data.validation_file:
-        if not (data.train_file and data.validation_file):
-            raise UserError(
-                "config.data.train_file and config.data.validation_file go together"
-            )
-        columns = {
-            "text": data.text_column or None,
-            "text_pair": data.text_pair_column or None,
-            "label": data.label_column or None,
-            "columns": data.columns or None,
-        }
-        train = read_file(data.train_file, **columns)
-        validation = read_file(data.validation_file, **columns)
-        names = [pathlib.Path(f).name for f in (data.train_file, data.validation_file)]
-        known, metric = None, "accuracy"
-    elif data.task:
-        task = tasks.find(data.task)
-        held_out = task.validation[0]
-        train = sources.read_task(task, task.train, data.data_dir or None)
-        validation = sources.read_task(task, held_out, data.data_dir or None)
-        names = [f"{task.name}, {split}" for split in (task.train, held_out)]
-        known, metric = task.labels, task.metric
-    else:
-        raise UserError("name a config.data.task or a config.data.train_file")
+    task = tasks.find(data.task) if data.task else None
+    train, held_out, train_name, validation_name = _read(data, task)
+    validation = [example for part in held_out.values() for example in part]
+    if data.drop_held_out:
+        train = _without(train, validation)
     if data.max_train_samples:
         train = train[: data.max_train_samples]
-        names[0] += f" (first {len(train)})"
-    labels = tasks.label_names(train, data.labels or known)
+        train_name += f" (first {len(train)})"
+    labels = tasks.label_names(train, data.labels or (task.labels if task else None))
     if len(labels) < 2:
         only = "".join(labels)
         raise UserError(f"all texts have the label {only!r}; it takes two or more")
     tokenizer = _tokenizer(config, workdir, train)
     length = data.max_seq_length
+    tokenizer.limit(length, data.truncation)
+    ends = np.cumsum([0, *map(len, held_out.values())])
     return Corpus(
         tokenizer,
         labels,
-        config.metric or metric,
+        config.metric or (task.metric if task else "accuracy"),
         encode(tokenizer, train, labels, length),
         encode(tokenizer, validation, labels, length),
-        names[0],
-        names[1],
+        train_name,
+        validation_name,
+        dict(zip(held_out, map(slice, ends, ends[1:]))) if len(held_out) > 1 else {},
     )
+
+
+class _Texts(NamedTuple):
+    train: Sequence[Example]
+    held_out: Mapping[str, Sequence[Example]]  # by part
+    train_name: str
+    validation_name: str
+
+
+def _read(data: Config, task: Task | None) -> _Texts:
+    if data.train_file and data.validation_file:
+
+        def read(file: str, columns: str) -> list[Example]:
+            return read_file(
+                file,
+                text=data.text_column or None,
+                text_pair=data.text_pair_column or None,
+                label=data.label_column or None,
+                columns=columns.split(",") if columns else None,
+            )
+
+        files, columns = data.validation_file.split(","), data.validation_columns
+        names = [pathlib.Path(file).name for file in files]
+        held_out = {
+            name.partition(".")[0]: read(file, columns or data.columns)
+            for name, file in zip(names, files)
+        }
+        if len(held_out) < len(files):
+            raise UserError("two of config.data.validation_file have the same name")
+        train = read(data.train_file, data.columns)
+        train_name = pathlib.Path(data.train_file).name
+        return _Texts(train, held_out, train_name, ", ".join(names))
+    if data.train_file or data.validation_file:
+        raise UserError(
+            "config.data.train_file and config.data.validation_file go together"
+        )
+    if not task:
+        raise UserError("name a config.data.task or a config.data.train_file")
+    train, *parts = (
+        sources.read_task(task, split, data.data_dir or None)
+        for split in (task.train, *task.validation)
+    )
+    return _Texts(
+        train,
+        dict(zip(task.validation, parts)),
+        f"{task.name}, {task.train}",
+        f"{task.name}, {' and '.join(task.validation)}",
+    )
+
+
+def _without(train: Sequence[Example], held_out: Sequence[Example]) -> list[Example]:
+    known = {(example.text, example.text_pair) for example in held_out}
+    kept = [e for e in train if (e.text, e.text_pair) not in known]
+    if not kept:
+        raise UserError("every training text is held out too")
+    if len(kept) < len(train):
+        warn(f"{len(train) - len(kept)} training texts are held out too: left out")
+    return kept
 
 
 def read_file(file: str, **columns: Any) -> list[Example]:
@@ -118,7 +166,8 @@ def encode(
         max_length,
     )
     if encoded.truncated:
-        warn(f"{encoded.truncated} of {len(encoded)} texts are cut to {max_length}")
+        cut = f"{max_length} ({tokenizer.truncation})"
+        warn(f"{encoded.truncated} of {len(encoded)} texts are cut to {cut}")
     return encoded
 
 

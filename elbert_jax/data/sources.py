@@ -136,6 +136,8 @@ def _example(
 def read_task(task: Task, split: str, data_dir: str | None = None) -> Sequence[Example]:
     """Returns a split of a named data set, through TFDS and without TensorFlow.
 
+    The rows gain a column, "split".
+
     Args:
       task: one of `tasks.TASKS`.
       split: a split's name, such as "train".
@@ -174,11 +176,14 @@ def read_task(task: Task, split: str, data_dir: str | None = None) -> Sequence[E
         known = ", ".join(builder.info.splits)
         raise UserError(f"{task.name} has no split {split!r}; there are {known}")
     source = builder.as_data_source(split)  # pyright: ignore[reportCallIssue]
-    return [_tfds_example(task, row, number) for number, row in enumerate(source)]
+    return [_tfds_example(task, split, *each) for each in enumerate(source)]
 
 
-def _tfds_example(task: Task, raw: Mapping[str, Any], number: int) -> Example:
+def _tfds_example(
+    task: Task, split: str, number: int, raw: Mapping[str, Any]
+) -> Example:
     row = {k: v.decode() if isinstance(v, bytes) else v for k, v in raw.items()}
+    row["split"] = split
     pair = row[task.text_pair] if task.text_pair else None
     label = int(row[task.label])  # -1 where it is not published
     id = int(row.get("idx", number))  # the order of the rows is TFDS's own

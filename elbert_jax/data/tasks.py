@@ -113,13 +113,14 @@ def label_names(
     return tuple(map(str, names or numbers))
 
 
-def label_ids(examples: Iterable[Labelled], names: Sequence[str]) -> np.ndarray:
+def label_ids(examples: Sequence[Labelled], names: Sequence[str]) -> np.ndarray:
     """Returns int32 [M]: the class index of every row, -1 where it has no label.
 
     Args:
       examples: M rows, whose labels are names or class indices. Where the names
-        themselves are integers, an integer is a name.
-      names: the classes, by index.
+        themselves are integers, an integer is a name. Indices count from 0; or from
+        1, as in the files of AG News, where all are from 1 to C and one is C.
+      names: the C classes, by index.
 
     Raises:
       UserError: a label is no class; the message names the row.
@@ -128,7 +129,9 @@ def label_ids(examples: Iterable[Labelled], names: Sequence[str]) -> np.ndarray:
     try:
         index |= {int(name): i for i, name in enumerate(names)}
     except ValueError:
-        index |= {i: i for i in range(len(names))}
+        found, count = {example.label for example in examples} - {None}, len(names)
+        first = int(count in found and found <= {*range(1, count + 1)})
+        index |= {i + first: i for i in range(count)}
     index[None] = -1
     ids = []
     for example in examples:

@@ -20,7 +20,10 @@ from transformers import (
 from elbert_jax import hub
 from elbert_jax.errors import UserError
 
+TRUNCATIONS = ("head", "tail", "head+tail")  # what is kept of a longer text
 _CHUNK = 1024  # texts handed to the tokenizer at once
+# In tokenizer_config.json, whose own `truncation_side` has no word for both ends.
+_TRUNCATION = "elbert_truncation"
 
 
 class Encoding(NamedTuple):
@@ -68,10 +71,34 @@ class Tokenizer:
             raise UserError(f"the tokenizer in {name} is damaged: {reason}") from error
         if hf.cls_token_id is None or hf.sep_token_id is None:
             raise UserError(f"the tokenizer in {name} has no [CLS] or no [SEP]")
-        return cls(hf, directory)
+        tokenizer = cls(hf, directory)
+        _check(tokenizer.truncation, f"{_TRUNCATION} of the tokenizer in {name}")
+        return tokenizer
 
     def __len__(self) -> int:
         return len(self.hf)
+
+    @property
+    def truncation(self) -> str:
+        """Which end of a longer text is kept, or both: one of `TRUNCATIONS`."""
+        side = "tail" if self.hf.truncation_side == "left" else "head"
+        return self.hf.init_kwargs.get(_TRUNCATION, side)
+
+    @property
+    def max_length(self) -> int:
+        """How many pieces of a text its model was trained on; huge if none says."""
+        return self.hf.model_max_length
+
+    def limit(self, max_length: int, truncation: str) -> None:
+        """Sets what `save` writes down of how texts are cut, and `encode` cuts by.
+
+        transformers cuts by it too, but for "head+tail", where it keeps the head.
+        """
+        _check(truncation, "truncation")
+        self.hf.model_max_length = max_length
+        self.hf.truncation_side = "left" if truncation == "tail" else "right"
+        kept = {"truncation_side": self.hf.truncation_side, _TRUNCATION: truncation}
+        self.hf.init_kwargs |= kept  # what transformers writes
 
     def encode(
         self,
@@ -81,10 +108,15 @@ class Tokenizer:
     ) -> list[Encoding]:
         """Returns the pieces of every text; an empty text is [CLS] [SEP].
 
+        Of a longer text, `truncation` says which pieces are kept: the first, the last,
+        or both, a quarter of them from the head (Sun et al., "How to Fine-Tune BERT
+        for Text Classification", 2019: 128 and 382 of 510). Of a pair, the longer text
+        gives way first, and each keeps its own first pieces, last pieces or both.
+
         Args:
           texts: M texts.
           pairs: M second texts; None where a text stands alone.
-          max_length: longer ones are cut, of a pair the longer text first.
+          max_length: longer ones are cut.
 
         Raises:
           UserError: a text is no text, or holds a lone surrogate.
@@ -92,18 +124,20 @@ class Tokenizer:
         if max_length < 4:
             raise UserError(f"max_length is {max_length}; it should be 4 or more")
         cls, sep = self.hf.cls_token_id, self.hf.sep_token_id
+        truncation = self.truncation
         pairs = [None] * len(texts) if pairs is None else pairs
-        first, second = self.pieces(texts), self.pieces([b or "" for b in pairs])
+        pieces = self.pieces(texts), self.pieces([b or "" for b in pairs])
         encodings = []
-        for a, b, pair in zip(first, second, pairs, strict=True):
+        for a, b, pair in zip(*pieces, pairs, strict=True):
             if pair is None:
-                kept, tail = a[: max_length - 2], []
+                kept, second = _keep(a, max_length - 2, truncation), []
                 truncated = len(kept) < len(a)
             else:
-                kept_a, kept_b = _share(len(a), len(b), max_length - 3)
-                kept, tail = a[:kept_a], [*b[:kept_b], sep]
-                truncated = kept_a + kept_b < len(a) + len(b)
-            tokens = np.array([cls, *kept, sep, *tail], np.int32)
+                room_a, room_b = _share(len(a), len(b), max_length - 3)
+                kept = _keep(a, room_a, truncation)
+                second = [*_keep(b, room_b, truncation), sep]
+                truncated = room_a + room_b < len(a) + len(b)
+            tokens = np.array([cls, *kept, sep, *second], np.int32)
             types = np.zeros(len(tokens), np.int8)
             types[len(kept) + 2 :] = 1
             encodings.append(Encoding(tokens, types, truncated))
@@ -187,6 +221,20 @@ def _share(a: int, b: int, room: int) -> tuple[int, int]:
         return a, b
     short = min(a, b, room // 2)
     return (short, room - short) if a <= b else (room - short, short)
+
+
+def _keep(pieces: list[int], room: int, truncation: str) -> list[int]:
+    """Returns at most `room` of the pieces."""
+    if len(pieces) <= room:
+        return pieces
+    head = {"head": room, "tail": 0, "head+tail": -(-room // 4)}[truncation]
+    return pieces[:head] + pieces[len(pieces) - (room - head) :]
+
+
+def _check(truncation: object, name: str) -> None:
+    if truncation not in TRUNCATIONS:
+        known = ", ".join(TRUNCATIONS)
+        raise UserError(f"{name} is {truncation!r}; it may be {known}")
 
 
 def _is_text(text: object) -> bool:
