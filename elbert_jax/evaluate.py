@@ -10,7 +10,7 @@ from absl import flags
 
 from elbert_jax import errors, machine_cache, plots, scorecard
 from elbert_jax.classifier import Classifier
-from elbert_jax.data import corpus, sources, tasks
+from elbert_jax.data import corpus
 from elbert_jax.errors import UserError
 
 _MODEL = flags.DEFINE_string("model", None, "Model directory, or hub id.")
@@ -33,12 +33,21 @@ _JSON = flags.DEFINE_string("json", None, "File for every number.")
 def main(argv):
     del argv
     machine_cache.keep_programs()
-    if not _MODEL.value or bool(_FILE.value) == bool(_TASK.value):
+    if not _MODEL.value:
         raise UserError("give --model=DIR, and --file=FILE or --task=NAME")
     classifier = Classifier.from_pretrained(_MODEL.value, slots=_SLOTS.value)
     if _DELTA.value is not None:
         classifier.set_delta(_DELTA.value)
-    examples = _examples()
+    examples = corpus.read(
+        _FILE.value,
+        _TASK.value,
+        _SPLIT.value,
+        _DATA_DIR.value,
+        text=_TEXT.value,
+        text_pair=_PAIR.value,
+        label=_LABEL.value,
+        columns=_COLUMNS.value,
+    )
     card = scorecard.measure(classifier, examples, _REPEATS.value, by=_BY.value)
     print(f"{_MODEL.value} on {_FILE.value or f'{_TASK.value}, {_SPLIT.value}'}")
     print(scorecard.render(card))
@@ -55,19 +64,6 @@ def main(argv):
         pathlib.Path(_JSON.value).write_bytes(
             orjson.dumps(card, option=orjson.OPT_INDENT_2)
         )
-
-
-def _examples():
-    if _TASK.value:
-        task = tasks.find(_TASK.value)
-        return sources.read_task(task, _SPLIT.value, _DATA_DIR.value)
-    return corpus.read_file(
-        _FILE.value or "",
-        text=_TEXT.value,
-        text_pair=_PAIR.value,
-        label=_LABEL.value,
-        columns=_COLUMNS.value,
-    )
 
 
 if __name__ == "__main__":

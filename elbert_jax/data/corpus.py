@@ -84,6 +84,30 @@ def load(config: Config, workdir: pathlib.Path) -> Corpus:
     )
 
 
+def read(
+    file: str | None, task: str | None, split: str, data_dir: str | None, **columns: Any
+) -> list[Example]:
+    """Returns the labelled texts of a file, or of a split of a named task.
+
+    Args:
+      file: see `read_file`; or None.
+      task: one of `tasks.TASKS`; or None.
+      split: the task's.
+      data_dir: see `sources.read_task`.
+      **columns: the file's, as keyword arguments of `sources.read_file`.
+
+    Raises:
+      UserError: not one of file and task is given, or no label is there, or it cannot
+        be used.
+    """
+    if bool(file) == bool(task):
+        raise UserError("give --file=FILE or --task=NAME")
+    if task:
+        examples = sources.read_task(tasks.find(task), split, data_dir)
+        return _labelled(examples, f"{task}, {split}")
+    return read_file(file or "", **columns)
+
+
 def read_file(file: str, **columns: Any) -> list[Example]:
     """Returns the labelled rows of a file, and warns of those it leaves out.
 
@@ -94,12 +118,16 @@ def read_file(file: str, **columns: Any) -> list[Example]:
     Raises:
       UserError: no row is left, or the file cannot be used.
     """
-    examples = list(rows.without_bad(sources.read_file(file, **columns), file))
+    readable = rows.without_bad(sources.read_file(file, **columns), file)
+    return _labelled(list(readable), file)
+
+
+def _labelled(examples: Sequence[Example], source: str) -> list[Example]:
     labelled = [example for example in examples if example.label is not None]
     if not labelled:
-        raise UserError(f"{file} holds no text with a label")
+        raise UserError(f"{source} holds no text with a label")
     if len(labelled) < len(examples):
-        warn(f"{file}: {len(examples) - len(labelled)} rows without a label")
+        warn(f"{source}: {len(examples) - len(labelled)} rows without a label")
     return labelled
 
 
