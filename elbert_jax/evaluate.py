@@ -3,7 +3,6 @@
 Run:    python -m elbert_jax.evaluate --model=DIR --file=dev.tsv
 """
 
-import itertools
 import pathlib
 
 import orjson
@@ -11,7 +10,7 @@ from absl import flags
 
 from elbert_jax import errors, machine_cache, plots, scorecard
 from elbert_jax.classifier import Classifier
-from elbert_jax.data import corpus, sources, tasks
+from elbert_jax.data import corpus
 from elbert_jax.errors import UserError
 
 _MODEL = flags.DEFINE_string("model", None, "Model directory, or hub id.")
@@ -34,12 +33,23 @@ _JSON = flags.DEFINE_string("json", None, "File for every number.")
 def main(argv):
     del argv
     machine_cache.keep_programs()
-    if not _MODEL.value or bool(_FILE.value) == bool(_TASK.value):
+    if not _MODEL.value:
         raise UserError("give --model=DIR, and --file=FILE or --task=NAME")
     classifier = Classifier.from_pretrained(_MODEL.value, slots=_SLOTS.value)
     if _DELTA.value is not None:
         classifier.set_delta(_DELTA.value)
-    name, examples, by = _examples()
+    name, examples = corpus.read(
+        _FILE.value,
+        _TASK.value,
+        _SPLIT.value,
+        _DATA_DIR.value,
+        text=_TEXT.value,
+        text_pair=_PAIR.value,
+        label=_LABEL.value,
+        columns=_COLUMNS.value,
+    )
+    several = bool(_TASK.value) and len({e.row.get("split") for e in examples}) > 1
+    by = _BY.value or ("split" if several else None)
     card = scorecard.measure(classifier, examples, _REPEATS.value, by=by)
     print(f"{_MODEL.value} on {name}")
     print(scorecard.render(card))
@@ -56,24 +66,6 @@ def main(argv):
         pathlib.Path(_JSON.value).write_bytes(
             orjson.dumps(card, option=orjson.OPT_INDENT_2)
         )
-
-
-def _examples():
-    """Returns the name of the texts, the texts, and the column to group them by."""
-    if _TASK.value:
-        task = tasks.find(_TASK.value)
-        splits = [_SPLIT.value] if _SPLIT.value else task.validation
-        parts = (sources.read_task(task, split, _DATA_DIR.value) for split in splits)
-        by = _BY.value or ("split" if len(splits) > 1 else None)
-        return f"{task.name}, {' and '.join(splits)}", [*itertools.chain(*parts)], by
-    examples = corpus.read_file(
-        _FILE.value or "",
-        text=_TEXT.value,
-        text_pair=_PAIR.value,
-        label=_LABEL.value,
-        columns=_COLUMNS.value,
-    )
-    return _FILE.value, examples, _BY.value
 
 
 if __name__ == "__main__":

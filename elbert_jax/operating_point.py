@@ -15,11 +15,35 @@ _FILE = "operating_point.json"
 
 
 def save(
-    directory: pathlib.Path, criterion: Criterion, measured: Mapping[str, Any]
-) -> None:
-    """Writes the criterion and what it was measured to give."""
-    point = {"exit": exit_settings.to_dict(criterion), "measured": dict(measured)}
-    (directory / _FILE).write_bytes(orjson.dumps(point, option=orjson.OPT_INDENT_2))
+    directory: pathlib.Path,
+    criterion: Criterion,
+    measured: Mapping[str, Any],
+    **grounds: Mapping[str, Any],
+) -> pathlib.Path:
+    """Writes the criterion and what it was measured to give, whole or not at all.
+
+    Args:
+      directory: the model's.
+      criterion: when its texts leave.
+      measured: scores and costs.
+      **grounds: what else the choice rests on: guarantee, speed, data.
+
+    Returns:
+      The file.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    path, temporary = directory / _FILE, directory / f"{_FILE}.tmp"
+    point = {"exit": exit_settings.to_dict(criterion), "measured": measured, **grounds}
+    try:
+        temporary.write_bytes(orjson.dumps(point, option=orjson.OPT_INDENT_2))
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
 
 
 def load(directory: pathlib.Path) -> Criterion:

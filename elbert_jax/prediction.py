@@ -147,7 +147,7 @@ def _answer(
 ) -> Iterator[list[Row]]:
     """Yields the answers of each chunk."""
     for chunk in chunks:
-        texts = [_text(item) for item in chunk if isinstance(item, Example)]
+        texts = [item.input for item in chunk if isinstance(item, Example)]
         with warnings.catch_warnings():  # `_complain` says it once
             warnings.filterwarnings("ignore", "the logits of .* not finite")
             results = iter(classifier(texts))
@@ -157,11 +157,6 @@ def _answer(
             else {"line": item.line, "error": item.message}
             for item in chunk
         ]
-
-
-def _text(example: Example) -> str | tuple[str, str]:
-    pair = example.text_pair
-    return example.text if pair is None else (example.text, pair)
 
 
 def _row(example: Example, result: Row, with_text: bool) -> Row:

@@ -7,6 +7,8 @@ import sys
 import orjson
 import pytest
 
+from elbert_jax import Classifier, exit_settings
+
 ROOT = pathlib.Path(__file__).parents[1]
 
 
@@ -27,20 +29,51 @@ def start(command: str, *flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
-def test_evaluate(model, tmp_path):
+@pytest.fixture(scope="module")
+def calibrated(model):
+    """How calibrate ended, and what it wrote of the model."""
+    bound = "--max_accuracy_drop=0.4", "--confidence=0.6"
+    done = start("calibrate", f"--model={model}", f"--file={model}/texts.tsv", *bound)
+    return done, orjson.loads((model / "operating_point.json").read_bytes())
+
+
+def test_calibrate(model, calibrated):
+    done, point = calibrated
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "with confidence 0.6 its accuracy is at most 0.4 below" in done.stdout
+    guarantee, data = point["guarantee"], point["data"]
+    assert guarantee["max_accuracy_drop"] == 0.4 and guarantee["confidence"] == 0.6
+    assert guarantee["texts"] == 30 and 0 < guarantee["p_value"] <= 0.4
+    assert data["name"] == "texts.tsv" and len(data["blake2b"]) == 32
+    assert [file.name for file in model.glob("operating*")] == ["operating_point.json"]
+    exit = Classifier.from_pretrained(model).exit
+    assert exit_settings.to_dict(exit) == point["exit"]
+
+
+def test_calibrate_where_nothing_qualifies(model):
+    before = (model / "operating_point.json").read_bytes()
+    flags = f"--model={model}", f"--file={model}/texts.tsv"
+    done = start("calibrate", *flags, "--max_accuracy_drop=0.01")
+    assert done.returncode == 2 and "accepted" in done.stdout
+    assert done.stderr.startswith("error: no early exit keeps within a drop of 0.01")
+    assert done.stderr.count("\n") == 1
+    assert (model / "operating_point.json").read_bytes() == before
+
+
+def test_evaluate_takes_what_calibrate_wrote(model, calibrated, tmp_path):
     done = start(
         "evaluate",
         f"--model={model}",
         f"--file={model}/texts.tsv",
         "--by=grade",
         "--repeats=1",
-        "--delta=0.2",
         f"--plot={tmp_path}/curve.png",
         f"--json={tmp_path}/card.json",
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "wall-clock" in done.stdout and "30 of 30 texts" in done.stdout
     card = orjson.loads((tmp_path / "card.json").read_bytes())
+    assert card["at_exit"] == calibrated[1]["measured"]
     assert card["texts"] == 30 and len(card["curve"]) == 56
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 

@@ -62,9 +62,20 @@ def test_at_exit_by_hand(classifier):
     assert row["layer_ratio"] == 0.7
     assert row["exit_histogram"] == [0, 1, 0, 0, 1]
     assert row["rule_counts"] == {"last_layer": 1, "confidence": 1, "window": 0}
+    assert (row["lost"], row["gained"], row["accuracy_drop"]) == (0, 0, 0.0)
     cost = flops.text(config, 4, 2) + flops.text(config, 10, 5)
     full = flops.full_text(config, 4) + flops.full_text(config, 10)
     assert row["flops_ratio"] == pytest.approx(float(cost / full))
+
+
+def test_texts_that_an_exit_loses_and_gains(classifier):
+    logits = np.zeros((5, 4, 3), np.float32)
+    logits[0, :, 1], logits[1:, :, 2] = 9, 99  # all leave at layer 1 with class 1
+    labels, lengths = np.array([2, 2, 1, 0]), np.full(4, 5)
+    row = evaluation.at_exit(
+        classifier.config, logits, labels, lengths, ConfidenceWindow(0.1, 3)
+    )
+    assert (row["lost"], row["gained"], row["accuracy_drop"]) == (2, 1, 0.25)
 
 
 def test_a_curve_ends_at_layer_one_and_starts_near_full_depth(

@@ -132,6 +132,37 @@ def _without(train: Sequence[Example], held_out: Sequence[Example]) -> list[Exam
     return kept
 
 
+def read(
+    file: str | None,
+    task: str | None,
+    split: str | None,
+    data_dir: str | None,
+    **columns: Any,
+) -> tuple[str, list[Example]]:
+    """Returns labelled texts of a file or of a named task, and what to call them.
+
+    Args:
+      file: see `read_file`; or None.
+      task: one of `tasks.TASKS`; or None.
+      split: the task's; None: all that it holds out.
+      data_dir: see `sources.read_task`.
+      **columns: the file's, as keyword arguments of `sources.read_file`.
+
+    Raises:
+      UserError: not one of file and task is given, or no label is there, or it cannot
+        be used.
+    """
+    if file and not task:
+        return file, read_file(file, **columns)
+    if file or not task:
+        raise UserError("give --file=FILE or --task=NAME")
+    found = tasks.find(task)
+    splits = [split] if split else found.validation
+    examples = [e for each in splits for e in sources.read_task(found, each, data_dir)]
+    name = f"{task}, {' and '.join(splits)}"
+    return name, _labelled(examples, name)
+
+
 def read_file(file: str, **columns: Any) -> list[Example]:
     """Returns the labelled rows of a file, and warns of those it leaves out.
 
@@ -142,12 +173,16 @@ def read_file(file: str, **columns: Any) -> list[Example]:
     Raises:
       UserError: no row is left, or the file cannot be used.
     """
-    examples = list(rows.without_bad(sources.read_file(file, **columns), file))
+    readable = rows.without_bad(sources.read_file(file, **columns), file)
+    return _labelled(list(readable), file)
+
+
+def _labelled(examples: Sequence[Example], source: str) -> list[Example]:
     labelled = [example for example in examples if example.label is not None]
     if not labelled:
-        raise UserError(f"{file} holds no text with a label")
+        raise UserError(f"{source} holds no text with a label")
     if len(labelled) < len(examples):
-        warn(f"{file}: {len(examples) - len(labelled)} rows without a label")
+        warn(f"{source}: {len(examples) - len(labelled)} rows without a label")
     return labelled
 
 

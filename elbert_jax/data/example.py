@@ -14,3 +14,8 @@ class Example:
     text_pair: str | None = None
     label: str | int | None = None
     row: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def input(self) -> str | tuple[str, str]:
+        """What a classifier takes: the text, or the pair."""
+        return self.text if self.text_pair is None else (self.text, self.text_pair)

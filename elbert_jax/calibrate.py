@@ -1,0 +1,90 @@
+"""Chooses when a model's texts leave: as early as a bound on the accuracy drop allows.
+
+Run:    python -m elbert_jax.calibrate --model=DIR --file=held_out.tsv \
+            --max_accuracy_drop=0.01 --confidence=0.9
+
+The texts have to be ones that training has not seen. The model's operating_point.json
+gets the choice and what it promises; where nothing qualifies it stays as it is.
+"""
+
+import functools
+import os
+import pathlib
+
+import orjson
+from absl import flags
+
+from elbert_jax import (
+    calibration,
+    errors,
+    exit_settings,
+    guarantee,
+    machine_cache,
+    operating_point,
+    speed,
+)
+from elbert_jax.classifier import Classifier
+from elbert_jax.data import corpus
+from elbert_jax.errors import UserError
+
+_MODEL = flags.DEFINE_string("model", None, "Model directory.")
+_FILE = flags.DEFINE_string("file", None, "Labelled .tsv .csv .jsonl or .parquet.")
+_TASK = flags.DEFINE_string("task", None, "A named task instead of a file.")
+_SPLIT = flags.DEFINE_string("split", None, "Of the task; by default all held out.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps prepared sets.")
+_TEXT = flags.DEFINE_string("text_column", None, "Column of the text.")
+_PAIR = flags.DEFINE_string("text_pair_column", None, "Column of the second text.")
+_LABEL = flags.DEFINE_string("label_column", None, "Column of the label.")
+_COLUMNS = flags.DEFINE_list("columns", None, "Names for a table without a header.")
+_DROP = flags.DEFINE_float("max_accuracy_drop", None, "From full depth; 0.01: 1 %.")
+_CONFIDENCE = flags.DEFINE_float("confidence", 0.9, "That the drop is no larger.")
+_P99 = flags.DEFINE_float("target_p99_ms", None, "For texts that come one by one.")
+_RATE = flags.DEFINE_float("min_texts_per_second", None, "For texts that come at once.")
+_EXIT = flags.DEFINE_string("exit", None, "The exit to move, as JSON; else its own.")
+_SLOTS = flags.DEFINE_string("slots", None, "Texts in a batch, of 16 tokens; or auto.")
+
+
+def main(argv):
+    del argv
+    machine_cache.keep_programs()
+    goal = calibration.Goal(_DROP.value, _CONFIDENCE.value, _P99.value, _RATE.value)
+    directory = pathlib.Path(_MODEL.value or "").expanduser()
+    if not (_MODEL.value and directory.is_dir() and os.access(directory, os.W_OK)):
+        raise UserError("give --model=DIR, a directory that the choice is written to")
+    classifier = Classifier.from_pretrained(directory, exit=_exit(), slots=_SLOTS.value)
+    name, examples = corpus.read(
+        _FILE.value,
+        _TASK.value,
+        _SPLIT.value,
+        _DATA_DIR.value,
+        text=_TEXT.value,
+        text_pair=_PAIR.value,
+        label=_LABEL.value,
+        columns=_COLUMNS.value,
+    )
+    encoded = corpus.encode(
+        classifier.tokenizer, examples, classifier.labels, classifier.max_length
+    )
+    points = calibration.measure(classifier, encoded, goal)
+    print(guarantee.render(points, goal))
+    texts = [example.input for example in examples]
+    clock = functools.partial(speed.measure, classifier, texts)
+    point, timed = calibration.choose(points, goal, clock)
+    source = pathlib.Path(name).name if _FILE.value else name
+    data = guarantee.data(examples, source)
+    grounds = guarantee.grounds(point, goal, timed, data, classifier.slots)
+    file = operating_point.save(directory, point.criterion, point.measured, **grounds)
+    print(f"{guarantee.sentence(point, goal, timed)}; {file} says so")
+
+
+def _exit():
+    if _EXIT.value is None:
+        return None
+    try:
+        return exit_settings.from_dict(orjson.loads(_EXIT.value))
+    except ValueError as error:
+        raise UserError(f"--exit: {error}") from error
+
+
+if __name__ == "__main__":
+    errors.run(main)
