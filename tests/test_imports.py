@@ -11,7 +11,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1] / "elbert_jax"
 ROWS = """
 errors
-albert masked_lm exits losses metrics flops roofline masking
+albert masked_lm exits rules losses metrics flops roofline masking
 checkpoint hub hf operating_point
 data.example data.synthetic data.tasks data.rows data.sources
 data.preprocessing data.tokenization data.vocabulary data.batching data.corpus
@@ -19,7 +19,8 @@ data.documents data.token_store data.passages
 data.output journal answers tables model_card metric_writer run_directory
 optimizer evaluation trainer finetuning pretraining
 engine ladder token_exit classifier throughput scorecard
-prediction calibration scheduler inspection plots
+prediction calibration scheduler inspection patterns
+trace_text trace_chart trace_page plots
 """.split()
 COMMANDS = """
 pretrain train evaluate predict sweep calibrate explain convert preprocess serve
