@@ -11,7 +11,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1] / "elbert_jax"
 ROWS = """
 errors
-albert masked_lm exits confidence_window exit_settings exit_grid
+albert masked_lm exits confidence_window rules exit_settings exit_grid
 losses metrics flops roofline masking significance
 machine_cache checkpoint hub hf operating_point
 data.example data.synthetic data.tasks data.rows data.sources
@@ -20,7 +20,8 @@ data.documents data.token_store data.passages
 data.output journal answers tables model_card metric_writer run_directory
 optimizer evaluation trainer finetuning pretraining
 engine budget ladder token_exit classifier throughput speed scorecard
-prediction calibration guarantee scheduler inspection plots
+prediction calibration guarantee scheduler inspection patterns
+trace_text trace_chart trace_page plots
 """.split()
 COMMANDS = """
 pretrain train evaluate predict sweep calibrate explain convert preprocess serve

@@ -37,12 +37,23 @@ def write(path: str, rows: Rows, columns: Sequence[str]) -> None:
     Raises:
       UserError: it cannot be written.
     """
+    with replacing(path) as file:
+        columns = list(next(rows(), columns))
+        _WRITERS[pathlib.Path(path).suffix](file, rows, columns)
+
+
+@contextlib.contextmanager
+def replacing(path: str) -> Iterator[BinaryIO]:
+    """Gives a file that becomes `path` once all is written, else leaves nothing.
+
+    Raises:
+      UserError: it cannot be written.
+    """
     temporary = f"{path}.tmp"
     try:
         with writing(path):
             with open(temporary, "wb") as file:
-                columns = list(next(rows(), columns))
-                _WRITERS[pathlib.Path(path).suffix](file, rows, columns)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)

@@ -34,6 +34,15 @@ class Encoding(NamedTuple):
     truncated: bool
 
 
+class Piece(NamedTuple):
+    """A piece of a text, and the characters that it stands for."""
+
+    piece: str
+    start: int  # the first character; several pieces may stand for the same ones
+    end: int  # the one after the last
+    word: int  # number of the word that it belongs to
+
+
 class Tokenizer:
     """A checkpoint's tokenizer, SentencePiece or (in Chinese ALBERTs) word pieces.
 
@@ -167,6 +176,19 @@ class Tokenizer:
                 raise UserError(f"text {row} is not valid Unicode text") from error
             pieces += [e.ids for e in encoded]
         return pieces
+
+    def align(self, text: str) -> list[Piece]:
+        """Returns what `pieces` does of one text, with its place in the text.
+
+        Raises:
+          UserError: it is no text, or holds a lone surrogate.
+        """
+        self.pieces([text])  # which checks it
+        encoded = self._backend.encode(text, add_special_tokens=False)
+        names: Any = self.hf.convert_ids_to_tokens(encoded.ids)
+        words: Any = encoded.word_ids
+        places = zip(names, encoded.offsets, words, strict=True)
+        return [Piece(name, *place, word) for name, place, word in places]
 
     def save(self, directory: str | pathlib.Path) -> None:
         """Writes the files that transformers' `AutoTokenizer` opens."""

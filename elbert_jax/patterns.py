@@ -1,0 +1,90 @@
+"""Texts that show what early exit does: the patterns of the ELBERT paper.
+
+Letters: M texts, D layers, C classes.
+
+References:
+    Xie et al., "ELBERT: Fast ALBERT with Confidence-Window Based Early Exit",
+    ICASSP 2021, Section 4.5.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+import scipy.special
+from jaxtyping import Float, Int
+
+from elbert_jax import evaluation, exits, inspection
+from elbert_jax.classifier import Classifier
+from elbert_jax.data import batching, corpus
+from elbert_jax.data.example import Example
+from elbert_jax.exits import Criterion
+from elbert_jax.inspection import Trace
+
+SIMPLE = "Simple input, simple exit"  # and all layers beyond agree
+MENDED = "Overthinking, mended by early exit"  # full depth is wrong
+HARMED = "Harmed by early exit"  # full depth is right
+
+
+def find(
+    logits: Float[np.ndarray, "D M C"],
+    labels: Int[np.ndarray, " M"],
+    criterion: Criterion,
+) -> dict[str, Int[np.ndarray, " P"]]:
+    """Returns the texts of each pattern, the clearest first.
+
+    A simple text leaves before the last layer, is right, and stays so: the earlier it
+    leaves, and the less puzzled, the clearer. In the others the exit and full depth
+    disagree on the label: the further apart they put its probability, the clearer.
+    """
+    leaves = jax.tree.map(np.asarray, exits.exit_layer(criterion, logits))
+    depth, column = len(logits), np.arange(len(labels))
+    right = logits.argmax(-1) == labels
+    at_exit, at_last = right[leaves.layer - 1, column], right[-1]
+    beyond = np.arange(1, depth + 1)[:, None] >= leaves.layer
+    simple = (right | ~beyond).all(0) & (leaves.layer < depth)
+    p = scipy.special.softmax(logits, axis=-1)[:, column, labels]
+    apart = np.abs(p[leaves.layer - 1, column] - p[-1])
+    earliest = np.lexsort([np.asarray(exits.puzzlement(leaves.logits)), leaves.layer])
+    furthest = np.argsort(-apart, kind="stable")
+    return {
+        SIMPLE: earliest[simple[earliest]],
+        MENDED: furthest[(at_exit & ~at_last)[furthest]],
+        HARMED: furthest[(~at_exit & at_last)[furthest]],
+    }
+
+
+def collect(
+    classifier: Classifier, examples: Sequence[Example], most: int
+) -> dict[str, list[Trace]]:
+    """Returns the traces of the clearest texts of each pattern.
+
+    Args:
+      classifier: the model, and when texts leave.
+      examples: M labelled texts.
+      most: traces of a pattern.
+
+    Returns:
+      The traces by heading, which is the pattern and how many texts show it.
+    """
+    encoded = corpus.encode(
+        classifier.tokenizer, examples, classifier.labels, classifier.max_length
+    )
+    buckets = batching.bucket_lengths(classifier.max_length)
+    batches = batching.eval_batches(encoded, classifier.slots, buckets)
+    config, params = classifier.config, classifier.params
+    logits = evaluation.every_layer(config, params, batches, len(encoded))
+    found = find(logits, encoded.labels, classifier.exit)
+
+    def trace(row: int) -> Trace:
+        example, truth = examples[row], classifier.labels[encoded.labels[row]]
+        return inspection.trace(
+            classifier, example.text, example.text_pair, truth=truth
+        )
+
+    return {
+        f"{name}: {len(rows):,} of {len(examples):,} texts": [
+            trace(row) for row in rows[:most].tolist()
+        ]
+        for name, rows in found.items()
+    }
