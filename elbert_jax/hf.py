@@ -1,10 +1,10 @@
-"""Hugging Face's ALBERT checkpoints: one weight table, read and written."""
+"""Hugging Face's ALBERT checkpoints, read and written."""
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,30 +13,10 @@ import orjson
 import safetensors.numpy
 from jaxtyping import Array
 
-from elbert_jax import albert, hub, masked_lm
+from elbert_jax import hub, weight_table
 from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.errors import UserError
-
-# The weight table, module by module: our name, then theirs.
-_BODY = {  # theirs follow "albert.", except in a bare AlbertModel; ours, `Model.body`
-    "embeddings.word_embeddings": "embeddings.word_embeddings",
-    "embeddings.position_embeddings": "embeddings.position_embeddings",
-    "embeddings.token_type_embeddings": "embeddings.token_type_embeddings",
-    "embeddings.layer_norm": "embeddings.LayerNorm",
-    "embedding_hidden_mapping_in": "encoder.embedding_hidden_mapping_in",
-    "pooler": "pooler",
-}
-_LAYER = {  # ours follow "albert_layers.N.", theirs that and the one layer group
-    "attention.query": "attention.query",
-    "attention.key": "attention.key",
-    "attention.value": "attention.value",
-    "attention.dense": "attention.dense",
-    "attention.layer_norm": "attention.LayerNorm",
-    "ffn": "ffn",
-    "ffn_output": "ffn_output",
-    "full_layer_layer_norm": "full_layer_layer_norm",
-}
-_LEAF = {"embedding": "weight", "kernel": "weight", "scale": "weight", "bias": "bias"}
+from elbert_jax.weight_table import CLASSIFIER, Model, Weight
 
 # Buffers that old versions stored.
 _BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
@@ -47,51 +27,6 @@ _OTHER_CLASSIFIERS = ("AlbertForTokenClassification", "AlbertForMultipleChoice")
 _DEFAULTS = {"hidden_size": 4096, "num_attention_heads": 64, "intermediate_size": 16384}
 _ONLY = {"num_hidden_groups": 1, "position_embedding_type": "absolute"}
 _NOT_SETTINGS = {"num_labels", "dtype"}  # id2label's length; that of our computation
-
-
-@dataclasses.dataclass(frozen=True)
-class Model:
-    """A class of Hugging Face's, and the one here that holds the same parameters."""
-
-    architecture: str
-    init: Callable[[AlbertConfig, Array], Params]
-    body: str  # where the parameters of `Albert` are among ours
-    heads: Mapping[str, str]  # modules: our name, then theirs
-    others: tuple[str, ...]  # heads of other classes
-    num_labels: int | None = None  # where the class has no choice
-    tied: str | None = None  # theirs that repeats the word embeddings
-
-
-CLASSIFIER = Model(
-    "AlbertForSequenceClassification",
-    albert.init,
-    "",
-    {"classifier": "classifier"},
-    ("predictions.", "sop_classifier.", "qa_outputs."),
-)
-PRETRAINING = Model(
-    "AlbertForPreTraining",
-    masked_lm.init,
-    "albert.",
-    {
-        "albert.classifier": "sop_classifier.classifier",
-        "predictions": "predictions",
-        "predictions.dense": "predictions.dense",
-        "predictions.layer_norm": "predictions.LayerNorm",
-    },
-    ("classifier.", "qa_outputs.", "predictions.decoder."),
-    num_labels=2,
-    tied="predictions.decoder.weight",
-)
-
-
-class Weight(NamedTuple):
-    """A parameter here and there: a row of the weight table."""
-
-    path: str  # "pooler.kernel"
-    key: str  # "albert.pooler.weight"
-    transposed: bool  # a Linear's kernel is [in, out] here, [out, in] there
-    shape: tuple[int, ...]  # there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,25 +49,6 @@ class Checkpoint:
         ):
             if names:
                 print(f"{self.directory}: {what}: {', '.join(names)}")
-
-
-def weights(
-    config: AlbertConfig, prefix: str = "albert.", model: Model = CLASSIFIER
-) -> list[Weight]:
-    """Returns the weight table, in the order of the leaves of the parameters."""
-    modules = {model.body + ours: prefix + theirs for ours, theirs in _BODY.items()}
-    modules |= model.heads
-    for n in range(config.inner_group_num):
-        group = f"{prefix}encoder.albert_layer_groups.0.albert_layers.{n}"
-        for ours, theirs in _LAYER.items():
-            modules[f"{model.body}albert_layers.{n}.{ours}"] = f"{group}.{theirs}"
-    rows = []
-    for path, leaf in _leaves(_abstract(config, model)):
-        module, _, name = path.rpartition(".")
-        shape = leaf.shape[::-1] if name == "kernel" else leaf.shape
-        key = f"{modules[module]}.{_LEAF[name]}"
-        rows.append(Weight(path, key, name == "kernel", shape))
-    return rows
 
 
 def load(
@@ -179,7 +95,7 @@ def load(
     tensors = hub.read_tensors(directory, allow_pickle)
 
     prefix = "albert." if any(name.startswith("albert.") for name in tensors) else ""
-    rows = weights(config, prefix, model)
+    rows = weight_table.weights(config, prefix, model)
     architectures = str(settings.get("architectures"))
     foreign = any(name in architectures for name in _OTHER_CLASSIFIERS)
     classifier = model.heads[f"{model.body}classifier"]
@@ -216,9 +132,10 @@ def load(
         else _read_weight(directory, row, tensors[row.key])
         for row in rows
     ]
+    tree = jax.tree.structure(weight_table.abstract(config, model))
     return Checkpoint(
         config=config,
-        params=jax.tree.unflatten(jax.tree.structure(_abstract(config, model)), leaves),
+        params=jax.tree.unflatten(tree, leaves),
         labels=labels,
         mapped=tuple(row.key for row in rows if row.key not in missing),
         initialised=tuple(missing),
@@ -263,9 +180,9 @@ def save(
         "dtype": dtype,  # of the file
     }
     del settings["num_labels"]  # id2label says it
-    arrays = {path: np.asarray(x, dtype) for path, x in _leaves(params)}
+    arrays = {path: np.asarray(x, dtype) for path, x in weight_table.leaves(params)}
     tensors = {}
-    for row in weights(config, model=model):
+    for row in weight_table.weights(config, model=model):
         array = arrays[row.path].T if row.transposed else arrays[row.path]
         # safetensors would write a transposed view's bytes in the order in memory.
         tensors[row.key] = np.ascontiguousarray(array)
@@ -279,16 +196,6 @@ def save(
         partial = directory / f"{name}.partial"
         partial.write_bytes(data)
         partial.replace(directory / name)
-
-
-def _abstract(config: AlbertConfig, model: Model) -> Params:
-    """Returns the parameters' shapes, in their tree."""
-    return jax.eval_shape(lambda: model.init(config, jax.random.key(0)))
-
-
-def _leaves(params: Params) -> Iterator[tuple[str, Any]]:
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        yield ".".join(str(entry.key) for entry in path), leaf
 
 
 def _refuse(directory: Path, fault: str, keys: set[str]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from elbert_jax import albert, hf, masked_lm
+from elbert_jax import albert, hf, masked_lm, weight_table
 
 CONFIG = albert.AlbertConfig(
     vocab_size=20,
@@ -49,7 +49,7 @@ def test_converts_a_directory_and_says_what_it_did(source, tmp_path):
     done = convert(f"--from={source}", f"--to={to}")
     assert (done.returncode, done.stderr) == (0, "")
     for line in (
-        f"mapped {len(hf.weights(CONFIG))}",
+        f"mapped {len(weight_table.weights(CONFIG))}",
         "  albert.pooler.weight",
         "initialised 0",
         "ignored 0",
@@ -73,7 +73,7 @@ def test_converts_a_directory_and_says_what_it_did(source, tmp_path):
 def test_keeps_the_pretraining_heads_when_asked_for(tmp_path):
     source, to = tmp_path / "source", tmp_path / "to"
     params = masked_lm.init(CONFIG, jax.random.key(0))
-    hf.save(source, CONFIG, params, ("kept", "swapped"), model=hf.PRETRAINING)
+    hf.save(source, CONFIG, params, ("kept", "swapped"), model=weight_table.PRETRAINING)
     done = convert(f"--from={source}", f"--to={to}", "--head=pretraining")
     assert (done.returncode, done.stderr) == (0, "")
     assert "\ninitialised 0\nignored 0\n" in done.stdout

@@ -27,7 +27,7 @@ from hugging_face import (
     transformers,
 )
 
-from elbert_jax import albert, hf
+from elbert_jax import albert, hf, weight_table
 from elbert_jax.errors import UserError
 
 # The published depths and widths with a small vocabulary, and the noise added to the
@@ -163,7 +163,7 @@ def test_round_trip_is_bit_exact(shape, tmp_path):
 
 def test_table_names_every_parameter_once():
     config = albert.AlbertConfig(**{**TINY, "inner_group_num": 3})
-    rows = hf.weights(config)
+    rows = weight_table.weights(config)
     params = albert.init(config, jax.random.key(0))
     assert len({row.path for row in rows}) == len({row.key for row in rows})
     assert [np.prod(row.shape) for row in rows] == [

@@ -13,7 +13,7 @@ ROWS = """
 errors
 albert masked_lm exits confidence_window exit_settings
 losses metrics flops roofline masking
-checkpoint hub hf operating_point
+checkpoint hub weight_table hf operating_point
 data.example data.synthetic data.tasks data.rows data.sources
 data.preprocessing data.tokenization data.vocabulary data.batching data.corpus
 data.documents data.token_store data.passages
