@@ -86,6 +86,7 @@ class Classifier:
         *,
         slots: int = 64,
         max_length: int | None = None,
+        method: str | None = None,
     ):
         """Puts a classifier together.
 
@@ -99,9 +100,11 @@ class Classifier:
             ones fewer, so that a batch always has about as many tokens.
           max_length: tokens beyond it are cut; by default, and at most, the model's
             number of positions.
+          method: that the parameters were trained by, for `save_pretrained`.
         """
         self.config, self.params, self.labels = config, params, tuple(labels)
         self.tokenizer, self.exit, self.slots = tokenizer, exit, slots
+        self.method = method
         positions = config.max_position_embeddings
         self.max_length = min(max_length or positions, positions)
         self.buckets = batching.bucket_lengths(self.max_length)
@@ -148,6 +151,7 @@ class Classifier:
             exit or operating_point.load(loaded.directory),
             slots=slots,
             max_length=max_length,
+            method=loaded.method,
         )
 
     def set_delta(self, delta: float) -> None:
@@ -165,7 +169,8 @@ class Classifier:
     def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
         """Writes a directory that `from_pretrained` and `transformers` open."""
         directory = pathlib.Path(directory)
-        hf.save(directory, self.config, self.params, self.labels)
+        params, method = self.params, self.method
+        hf.save(directory, self.config, params, self.labels, method=method)
         self.tokenizer.save(directory)
         operating_point.save(directory, self.exit, {})
 

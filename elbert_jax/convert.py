@@ -54,7 +54,14 @@ def main(argv):
         to.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=to.parent) as scratch:
             whole = Path(scratch, "model")  # it appears under its name when complete
-            hf.save(whole, model.config, model.params, model.labels, model=head)
+            hf.save(
+                whole,
+                model.config,
+                model.params,
+                model.labels,
+                model=head,
+                method=model.method,
+            )
             for path in tokenizer:
                 shutil.copyfile(path, whole / path.name)
             whole.rename(to)

@@ -42,6 +42,7 @@ class Model:
     heads: Mapping[str, str]  # modules: our name, then theirs
     others: tuple[str, ...]  # heads of other classes
     num_labels: int | None = None  # where the class has no choice
+    exit_heads: str | None = None  # likewise
     tied: str | None = None  # theirs that repeats the word embeddings
 
 
@@ -62,8 +63,9 @@ PRETRAINING = Model(
         "predictions.dense": "predictions.dense",
         "predictions.layer_norm": "predictions.LayerNorm",
     },
-    ("classifier.", "qa_outputs.", "predictions.decoder."),
+    ("classifier.", "qa_outputs.", "predictions.decoder.", "exit_heads."),
     num_labels=2,
+    exit_heads="shared",
     tied="predictions.decoder.weight",
 )
 
@@ -73,7 +75,7 @@ class Weight(NamedTuple):
 
     path: str  # "pooler.kernel"
     key: str  # "albert.pooler.weight"
-    transposed: bool  # a Linear's kernel is [in, out] here, [out, in] there
+    transposed: bool  # a Linear's kernel is [..., in, out] here, [..., out, in] there
     shape: tuple[int, ...]  # there
 
 
@@ -90,7 +92,10 @@ def weights(
     rows = []
     for path, leaf in leaves(abstract(config, model)):
         module, _, name = path.rpartition(".")
-        shape = leaf.shape[::-1] if name == "kernel" else leaf.shape
+        if module.startswith("exit_heads."):
+            modules[module] = module  # theirs has none: ours are by our names
+        *axes, last = leaf.shape
+        shape = (*axes[:-1], last, axes[-1]) if name == "kernel" else leaf.shape
         key = f"{modules[module]}.{_LEAF[name]}"
         rows.append(Weight(path, key, name == "kernel", shape))
     return rows

@@ -333,6 +333,9 @@ def test_wrong_tensor_is_named(changes, message, copy):
         ({"num_attention_heads": 3}, "hidden_size 16 is not a mult"),
         ({"id2label": {"0": "a", "2": "b"}}, "id2label is"),
         ({"id2label": ["a", "b"]}, "id2label is"),
+        ({"elbert": "deebert"}, "elbert is 'deebert'"),
+        ({"elbert": {"method": 3}}, "elbert is"),
+        ({"elbert": {"exit_heads": "many"}}, "exit_heads is 'many'; it may be shared,"),
     ],
 )
 def test_wrong_setting_is_named(changes, message, copy):
@@ -342,9 +345,10 @@ def test_wrong_setting_is_named(changes, message, copy):
 
 
 def test_absent_settings_mean_what_they_mean_to_transformers():
-    config, labels = hf._parse({"model_type": "albert", "id2label": None}, None)
+    given = {"model_type": "albert", "id2label": None}
+    config, labels = hf._parse(given, None, "shared")
     theirs = transformers.AlbertConfig()
-    for name in vars(config).keys() - {"dtype"}:
+    for name in vars(config).keys() - {"dtype", "exit_heads"}:
         assert getattr(config, name) == getattr(theirs, name), name
     assert dict(enumerate(labels)) == theirs.id2label
 

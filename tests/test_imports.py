@@ -11,7 +11,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1] / "elbert_jax"
 ROWS = """
 errors
-albert masked_lm exits confidence_window exit_settings
+modules exit_heads albert masked_lm exits confidence_window exit_settings
 losses metrics flops roofline masking
 checkpoint hub weight_table hf operating_point
 data.example data.synthetic data.tasks data.rows data.sources
