@@ -1,7 +1,6 @@
 """ALBERT in Flax NNX: one encoder layer, applied at every depth.
 
-Letters: B texts, L tokens, E embedding size, H hidden size, F feed-forward size,
-N attention heads, K = H / N head size, C classes, D layers.
+Letters: B texts, L tokens, E embedding size, H hidden size, C classes, D layers.
 
 Modules hold parameters and nothing else. The rest of the library passes the pair
 `(config, params)`, a hashable value and a plain pytree, through `jax.jit`, and calls
@@ -14,7 +13,6 @@ References:
     ICASSP 2021, Eq. 4.
 """
 
-import dataclasses
 import functools
 from typing import Any
 
@@ -23,77 +21,17 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from elbert_jax import exit_heads
+from elbert_jax.modules import (
+    ACTIVATIONS,
+    AlbertConfig,
+    LayerNorm,
+    Linear,
+    attend,
+    drop,
+)
+
 Params = Any  # a pytree of float32 arrays, shaped as `Albert` is
-
-ACTIVATIONS = {
-    "gelu_new": functools.partial(nnx.gelu, approximate=True),  # the tanh form
-    "gelu": functools.partial(nnx.gelu, approximate=False),  # the erf form
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class AlbertConfig:
-    """Shape of an ALBERT; the field names are those of Hugging Face's config.json."""
-
-    vocab_size: int = 30000
-    embedding_size: int = 128
-    hidden_size: int = 768
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
-    inner_group_num: int = 1
-    hidden_act: str = "gelu_new"
-    hidden_dropout_prob: float = 0.0
-    attention_probs_dropout_prob: float = 0.0
-    classifier_dropout_prob: float = 0.1
-    max_position_embeddings: int = 512
-    type_vocab_size: int = 2
-    layer_norm_eps: float = 1e-12
-    initializer_range: float = 0.02
-    num_labels: int = 2
-    dtype: str = "float32"  # of the computation; parameters are float32
-
-    def __post_init__(self):
-        if self.hidden_act not in ACTIVATIONS:
-            known = ", ".join(ACTIVATIONS)
-            raise ValueError(f"hidden_act is {self.hidden_act!r}; it may be {known}")
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"hidden_size {self.hidden_size} is not a multiple of "
-                f"num_attention_heads {self.num_attention_heads}"
-            )
-        if self.dtype not in ("float32", "bfloat16"):
-            raise ValueError(f"dtype is {self.dtype!r}; it may be float32, bfloat16")
-
-
-class Linear(nnx.Linear):
-    def __init__(self, config: AlbertConfig, inputs: int, outputs: int, rngs: nnx.Rngs):
-        init = nnx.initializers.normal(config.initializer_range)
-        dtype = jnp.dtype(config.dtype)
-        super().__init__(inputs, outputs, kernel_init=init, dtype=dtype, rngs=rngs)
-
-    def __call__(self, x: Array) -> Array:
-        """Multiplies matrices, whatever the leading axes: XLA's gradient of a product
-        of higher rank is half as fast on a CPU."""
-        y = super().__call__(x.reshape(-1, x.shape[-1]))
-        return y.reshape(*x.shape[:-1], y.shape[-1])
-
-
-class LayerNorm(nnx.LayerNorm):
-    """Mean and variance are float32 whatever the compute dtype."""
-
-    def __init__(self, config: AlbertConfig, size: int, rngs: nnx.Rngs):
-        super().__init__(
-            size, epsilon=config.layer_norm_eps, use_fast_variance=False, rngs=rngs
-        )
-        self.compute_dtype = jnp.dtype(config.dtype)
-
-    def __call__(self, x: Array) -> Array:
-        return super().__call__(x.astype(jnp.float32)).astype(self.compute_dtype)
-
-
-def _drop(x: Array, rate: float, rngs: nnx.Rngs | None) -> Array:
-    return x if rngs is None else nnx.Dropout(rate, deterministic=False)(x, rngs=rngs)
 
 
 class Embeddings(nnx.Module):
@@ -121,7 +59,7 @@ class Embeddings(nnx.Module):
     ) -> Float[Array, "B L E"]:
         positions = self.position_embeddings(jnp.arange(tokens.shape[1]))
         x = self.word_embeddings(tokens) + self.token_type_embeddings(types)
-        return _drop(self.layer_norm(x + positions[None]), self.dropout_rate, rngs)
+        return drop(self.layer_norm(x + positions[None]), self.dropout_rate, rngs)
 
 
 class Attention(nnx.Module):
@@ -145,17 +83,16 @@ class Attention(nnx.Module):
         *,
         rngs: nnx.Rngs | None = None,
     ) -> Float[Array, "B L H"]:
-        def heads(y: Array) -> Array:
-            return y.reshape(*y.shape[:2], self.num_heads, -1)  # [B, L, N, K]
-
-        query, key, value = map(heads, (self.query(x), self.key(x), self.value(x)))
-        scores = jnp.einsum("bqnk,bsnk->bnqs", query, key).astype(jnp.float32)
-        scores = scores * query.shape[-1] ** -0.5
-        lowest = jnp.finfo(jnp.float32).min
-        probs = jax.nn.softmax(jnp.where(mask[:, None, None], scores, lowest))
-        probs = _drop(probs, self.probs_dropout_rate, rngs).astype(value.dtype)
-        y = jnp.einsum("bnqs,bsnk->bqnk", probs, value).reshape(x.shape)
-        return self.layer_norm(x + _drop(self.dense(y), self.dropout_rate, rngs))
+        y = attend(
+            self.query(x),
+            self.key(x),
+            self.value(x),
+            mask,
+            self.num_heads,
+            self.probs_dropout_rate,
+            rngs,
+        )
+        return self.layer_norm(x + drop(self.dense(y), self.dropout_rate, rngs))
 
 
 class EncoderLayer(nnx.Module):
@@ -180,11 +117,11 @@ class EncoderLayer(nnx.Module):
     ) -> Float[Array, "B L H"]:
         x = self.attention(x, mask, rngs=rngs)
         y = self.ffn_output(self.activation(self.ffn(x)))
-        return self.full_layer_layer_norm(x + _drop(y, self.dropout_rate, rngs))
+        return self.full_layer_layer_norm(x + drop(y, self.dropout_rate, rngs))
 
 
 class Albert(nnx.Module):
-    """ALBERT with one classification head, shared by every depth.
+    """ALBERT with a classification head at every depth: one and the same, or its own.
 
     The library's three verbs are `embed` (h_0), `layer` (h_i from h_{i-1}) and
     `classify` (the logits of h_i); `__call__` runs them at every depth.
@@ -201,6 +138,7 @@ class Albert(nnx.Module):
         )
         self.pooler = Linear(config, config.hidden_size, config.hidden_size, rngs)
         self.classifier = Linear(config, config.hidden_size, config.num_labels, rngs)
+        self.exit_heads = exit_heads.build(config, rngs)
 
     def embed(
         self,
@@ -227,12 +165,30 @@ class Albert(nnx.Module):
         return x
 
     def classify(
-        self, x: Float[Array, "B L H"], *, rngs: nnx.Rngs | None = None
+        self,
+        x: Float[Array, "B L H"],
+        mask: Bool[Array, "B L"] | None = None,
+        depth: Int[Array, ""] | Int[Array, " B"] | None = None,
+        *,
+        rngs: nnx.Rngs | None = None,
     ) -> Float[Array, "B C"]:
-        """Returns float32 logits: pooler on the first token, tanh, linear."""
+        """Returns float32 logits: pooler on the first token, tanh, linear.
+
+        Where layers have heads of their own, that is the last layer's.
+
+        Args:
+          x: h_i.
+          mask: True at the real tokens.
+          depth: i, of all texts or of each; by default the last layer's.
+        """
         pooled = jnp.tanh(self.pooler(x[:, 0]))
-        pooled = _drop(pooled, self.config.classifier_dropout_prob, rngs)
-        return self.classifier(pooled).astype(jnp.float32)
+        dropped = drop(pooled, self.config.classifier_dropout_prob, rngs)
+        logits = self.classifier(dropped).astype(jnp.float32)
+        if self.exit_heads is None or mask is None or depth is None:
+            return logits
+        early = exit_heads.classify(self.exit_heads, x, mask, pooled, depth, rngs=rngs)
+        is_last = jnp.reshape(depth == self.config.num_hidden_layers, (-1, 1))
+        return jnp.where(is_last, logits, early.astype(jnp.float32))
 
     def __call__(
         self,
@@ -252,10 +208,11 @@ class Albert(nnx.Module):
           key: dropout key; None turns dropout off.
         """
 
-        def step(x: Array, key: Array | None) -> tuple[Array, Array]:
+        def step(x: Array, each: tuple[Array, Array | None]) -> tuple[Array, Array]:
+            number, key = each
             rngs = None if key is None else nnx.Rngs(dropout=key)
             x = self.layer(x, mask, rngs=rngs)
-            return x, self.classify(x, rngs=rngs)
+            return x, self.classify(x, mask, number, rngs=rngs)
 
         depth = self.config.num_hidden_layers
         keys, rngs = None, None
@@ -266,7 +223,8 @@ class Albert(nnx.Module):
         # Unrolled, the gradient runs 1.3 times as fast on a CPU, at the same compile
         # time; without a gradient there is nothing to win.
         unroll = 1 if key is None else depth
-        return jax.lax.scan(step, x, keys, depth, unroll=unroll)[1]
+        numbers = jnp.arange(1, depth + 1)
+        return jax.lax.scan(step, x, (numbers, keys), depth, unroll=unroll)[1]
 
 
 def init(config: AlbertConfig, key: Array) -> Params:

@@ -13,10 +13,13 @@ from pathlib import Path
 
 from absl import flags
 
-from elbert_jax import errors, hf, hub
+from elbert_jax import errors, hf, hub, weight_table
 from elbert_jax.errors import UserError
 
-_MODELS = {"classifier": hf.CLASSIFIER, "pretraining": hf.PRETRAINING}
+_MODELS = {
+    "classifier": weight_table.CLASSIFIER,
+    "pretraining": weight_table.PRETRAINING,
+}
 
 _FROM = flags.DEFINE_string("from", None, "A directory, or a model's id on the hub.")
 _TO = flags.DEFINE_string("to", None, "The directory to write; new or empty.")
@@ -51,7 +54,14 @@ def main(argv):
         to.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=to.parent) as scratch:
             whole = Path(scratch, "model")  # it appears under its name when complete
-            hf.save(whole, model.config, model.params, model.labels, model=head)
+            hf.save(
+                whole,
+                model.config,
+                model.params,
+                model.labels,
+                model=head,
+                method=model.method,
+            )
             for path in tokenizer:
                 shutil.copyfile(path, whole / path.name)
             whole.rename(to)

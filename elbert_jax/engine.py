@@ -167,8 +167,8 @@ def step(
     """Takes every slot one layer deeper; answers and empties those that exit."""
     mask = jnp.arange(slots.hidden.shape[1])[None] < slots.lengths[:, None]
     hidden = model.layer(slots.hidden, mask)
-    logits = model.classify(hidden)
     depth = slots.depth + 1
+    logits = model.classify(hidden, mask, depth)
     state, rule = criterion(slots.criterion, logits)
     held = slots.ids != EMPTY
     leaves = held & ((rule > 0) | (depth == model.config.num_hidden_layers))
@@ -290,10 +290,10 @@ def _embed(params: Params, tokens: Array, types: Array, *, config: AlbertConfig)
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def _deeper(params: Params, x: Array, *, config: AlbertConfig):
-    model = albert.bind(config, params)
-    x = model.layer(x, jnp.ones(x.shape[:2], bool))
-    return x, model.classify(x)
+def _deeper(params: Params, x: Array, depth: Array, *, config: AlbertConfig):
+    model, mask = albert.bind(config, params), jnp.ones(x.shape[:2], bool)
+    x = model.layer(x, mask)
+    return x, model.classify(x, mask, depth)
 
 
 def run_one_by_one(
@@ -309,8 +309,8 @@ def run_one_by_one(
         x = _embed(params, queue.tokens[text], queue.types[text], config=config)
         state = criterion.init(jnp.array([row], jnp.int32), config.num_labels)
         while rule[row] == 0 and layer[row] < config.num_hidden_layers:
-            x, output = _deeper(params, x, config=config)
+            layer[row] += 1
+            x, output = _deeper(params, x, layer[row], config=config)
             state, fired = judge(state, output)
             logits[row], rule[row] = output[0], fired[0]
-            layer[row] += 1
     return Results(jnp.asarray(logits), jnp.asarray(layer), jnp.asarray(rule))

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from elbert_jax.albert import AlbertConfig
+from elbert_jax.exit_heads import WIDTH
 
 
 def layer_per_token(config: AlbertConfig, length: ArrayLike) -> np.ndarray:
@@ -21,12 +22,32 @@ def head(config: AlbertConfig) -> int:
     return 2 * config.hidden_size**2 + 2 * config.hidden_size * config.num_labels
 
 
+def exit_head(config: AlbertConfig, length: ArrayLike) -> np.ndarray:
+    """Returns the cost of the head of a layer before the last for one text, once.
+
+    With W = 128, `mlp` takes 2 H W + 2 W^2 + 2 W C. `attention` takes, a token, 2 H W,
+    4 W^2 (key and value) and 4 W (scores and weighted values); a text, 6 W^2 (query,
+    output and the layer behind them) and 2 W C. The others take what the last does.
+    """
+    length = np.asarray(length, np.float64)
+    if config.exit_heads not in ("mlp", "attention"):
+        return np.full_like(length, head(config))
+    narrow, square, classes = 2 * config.hidden_size * WIDTH, 2 * WIDTH**2, 2 * WIDTH
+    classes *= config.num_labels
+    if config.exit_heads == "mlp":
+        return np.full_like(length, narrow + square + classes)
+    return length * (narrow + 2 * square + 4 * WIDTH) + 3 * square + classes
+
+
 def text(config: AlbertConfig, length: ArrayLike, depth: ArrayLike) -> np.ndarray:
     """Returns the cost of texts of `length` real tokens that leave at `depth`.
 
-    The head counts once a layer, as an early exit needs it.
+    A head counts once a layer, as an early exit needs it.
     """
-    return _encoder(config, length, depth) + np.asarray(depth) * head(config)
+    depth = np.asarray(depth)
+    early = np.minimum(depth, config.num_hidden_layers - 1)
+    heads = early * exit_head(config, length) + (depth - early) * head(config)
+    return _encoder(config, length, depth) + heads
 
 
 def full_text(config: AlbertConfig, length: ArrayLike) -> np.ndarray:

@@ -1,10 +1,15 @@
-"""Hugging Face's ALBERT checkpoints: one weight table, read and written."""
+"""Hugging Face's ALBERT checkpoints, read and written.
+
+What is ours alone stands beside theirs: the entry `elbert` of config.json, which holds
+`exit_heads` (see `AlbertConfig`) and the `method` of training, and the tensors
+"exit_heads.*" of the layers before the last, stacked. Their library passes both over.
+"""
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,30 +18,10 @@ import orjson
 import safetensors.numpy
 from jaxtyping import Array
 
-from elbert_jax import albert, hub, masked_lm
+from elbert_jax import hub, weight_table
 from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.errors import UserError
-
-# The weight table, module by module: our name, then theirs.
-_BODY = {  # theirs follow "albert.", except in a bare AlbertModel; ours, `Model.body`
-    "embeddings.word_embeddings": "embeddings.word_embeddings",
-    "embeddings.position_embeddings": "embeddings.position_embeddings",
-    "embeddings.token_type_embeddings": "embeddings.token_type_embeddings",
-    "embeddings.layer_norm": "embeddings.LayerNorm",
-    "embedding_hidden_mapping_in": "encoder.embedding_hidden_mapping_in",
-    "pooler": "pooler",
-}
-_LAYER = {  # ours follow "albert_layers.N.", theirs that and the one layer group
-    "attention.query": "attention.query",
-    "attention.key": "attention.key",
-    "attention.value": "attention.value",
-    "attention.dense": "attention.dense",
-    "attention.layer_norm": "attention.LayerNorm",
-    "ffn": "ffn",
-    "ffn_output": "ffn_output",
-    "full_layer_layer_norm": "full_layer_layer_norm",
-}
-_LEAF = {"embedding": "weight", "kernel": "weight", "scale": "weight", "bias": "bias"}
+from elbert_jax.weight_table import CLASSIFIER, Model, Weight
 
 # Buffers that old versions stored.
 _BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
@@ -46,52 +31,8 @@ _OTHER_CLASSIFIERS = ("AlbertForTokenClassification", "AlbertForMultipleChoice")
 # What an absent setting means to Hugging Face, where AlbertConfig means otherwise.
 _DEFAULTS = {"hidden_size": 4096, "num_attention_heads": 64, "intermediate_size": 16384}
 _ONLY = {"num_hidden_groups": 1, "position_embedding_type": "absolute"}
-_NOT_SETTINGS = {"num_labels", "dtype"}  # id2label's length; that of our computation
-
-
-@dataclasses.dataclass(frozen=True)
-class Model:
-    """A class of Hugging Face's, and the one here that holds the same parameters."""
-
-    architecture: str
-    init: Callable[[AlbertConfig, Array], Params]
-    body: str  # where the parameters of `Albert` are among ours
-    heads: Mapping[str, str]  # modules: our name, then theirs
-    others: tuple[str, ...]  # heads of other classes
-    num_labels: int | None = None  # where the class has no choice
-    tied: str | None = None  # theirs that repeats the word embeddings
-
-
-CLASSIFIER = Model(
-    "AlbertForSequenceClassification",
-    albert.init,
-    "",
-    {"classifier": "classifier"},
-    ("predictions.", "sop_classifier.", "qa_outputs."),
-)
-PRETRAINING = Model(
-    "AlbertForPreTraining",
-    masked_lm.init,
-    "albert.",
-    {
-        "albert.classifier": "sop_classifier.classifier",
-        "predictions": "predictions",
-        "predictions.dense": "predictions.dense",
-        "predictions.layer_norm": "predictions.LayerNorm",
-    },
-    ("classifier.", "qa_outputs.", "predictions.decoder."),
-    num_labels=2,
-    tied="predictions.decoder.weight",
-)
-
-
-class Weight(NamedTuple):
-    """A parameter here and there: a row of the weight table."""
-
-    path: str  # "pooler.kernel"
-    key: str  # "albert.pooler.weight"
-    transposed: bool  # a Linear's kernel is [in, out] here, [out, in] there
-    shape: tuple[int, ...]  # there
+# id2label's length; that of our computation; in an entry of its own.
+_NOT_SETTINGS = {"num_labels", "dtype", "exit_heads"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +46,7 @@ class Checkpoint:
     initialised: tuple[str, ...]  # not in the file: fresh from the key
     ignored: tuple[str, ...]  # in the file, but of no use to the model wanted
     directory: Path
+    method: str | None  # that it was trained by, where the file says it
 
     def tell(self) -> None:
         """Prints which parameters are not the file's, and what is not used."""
@@ -116,25 +58,6 @@ class Checkpoint:
                 print(f"{self.directory}: {what}: {', '.join(names)}")
 
 
-def weights(
-    config: AlbertConfig, prefix: str = "albert.", model: Model = CLASSIFIER
-) -> list[Weight]:
-    """Returns the weight table, in the order of the leaves of the parameters."""
-    modules = {model.body + ours: prefix + theirs for ours, theirs in _BODY.items()}
-    modules |= model.heads
-    for n in range(config.inner_group_num):
-        group = f"{prefix}encoder.albert_layer_groups.0.albert_layers.{n}"
-        for ours, theirs in _LAYER.items():
-            modules[f"{model.body}albert_layers.{n}.{ours}"] = f"{group}.{theirs}"
-    rows = []
-    for path, leaf in _leaves(_abstract(config, model)):
-        module, _, name = path.rpartition(".")
-        shape = leaf.shape[::-1] if name == "kernel" else leaf.shape
-        key = f"{modules[module]}.{_LEAF[name]}"
-        rows.append(Weight(path, key, name == "kernel", shape))
-    return rows
-
-
 def load(
     source: str | os.PathLike[str],
     *,
@@ -142,13 +65,15 @@ def load(
     local_files_only: bool = False,
     allow_pickle: bool = False,
     num_labels: int | None = None,
+    exit_heads: str | None = None,
     key: Array | None = None,
     model: Model = CLASSIFIER,
 ) -> Checkpoint:
     """Reads any ALBERT that Hugging Face's library saved, as a text classifier.
 
-    A missing pooler or head is initialised; so is the classifier where the file's is
-    one of tokens or of multiple choices, or has no pooler before it.
+    A missing pooler or head is initialised; so are the classifier and the exit heads
+    where the file's is one of tokens or of multiple choices, or has no pooler before
+    it.
 
     Args:
       source: a directory, or a model's id on the hub. HF_HUB_OFFLINE is honoured.
@@ -158,6 +83,8 @@ def load(
         pickle can run code: only for a file whose author you trust.
       num_labels: classes wanted; a classifier of another size is initialised afresh.
         None takes the file's.
+      exit_heads: shape wanted of them; others are initialised afresh. None takes the
+        file's.
       key: for what is initialised; None is `jax.random.key(0)`.
       model: what it is read as, if not as a classifier.
 
@@ -173,26 +100,32 @@ def load(
     num_labels = model.num_labels or num_labels
     settings = hub.read_json(directory / hub.CONFIG)
     try:
-        config, labels = _parse(settings, num_labels)
+        own = _own(settings)
+        heads = model.exit_heads or exit_heads or own["exit_heads"]
+        config, labels = _parse(settings, num_labels, heads)
     except ValueError as error:
         raise UserError(f"{directory / hub.CONFIG}: {error}") from error
     tensors = hub.read_tensors(directory, allow_pickle)
 
     prefix = "albert." if any(name.startswith("albert.") for name in tensors) else ""
-    rows = weights(config, prefix, model)
+    rows = weight_table.weights(config, prefix, model)
     architectures = str(settings.get("architectures"))
     foreign = any(name in architectures for name in _OTHER_CLASSIFIERS)
     classifier = model.heads[f"{model.body}classifier"]
     head = tensors.get(f"{classifier}.weight")
     resized = num_labels and head is not None and len(head) != num_labels
     unpooled = f"{prefix}pooler.weight" not in tensors
-    useless = model.others + (f"{classifier}.",) * bool(foreign or resized or unpooled)
+    useless = model.others
+    if foreign or resized or unpooled:
+        useless += f"{classifier}.", "exit_heads."
+    if heads != own["exit_heads"]:
+        useless += ("exit_heads.",)
     ignored = {k for k in tensors if k.startswith(useless) or k.endswith(_BUFFERS)}
     found = tensors.keys() - ignored
     missing = [row.key for row in rows if row.key not in found]
 
     _refuse(directory, "unknown", found - {row.key for row in rows})
-    optional = {f"{prefix}pooler."}
+    optional = {f"{prefix}pooler.", "exit_heads."}
     optional |= {f"{name.partition('.')[0]}." for name in model.heads.values()}
     absent = tuple(o for o in optional if not any(k.startswith(o) for k in found))
     _refuse(directory, "missing", {k for k in missing if not k.startswith(absent)})
@@ -216,14 +149,16 @@ def load(
         else _read_weight(directory, row, tensors[row.key])
         for row in rows
     ]
+    tree = jax.tree.structure(weight_table.abstract(config, model))
     return Checkpoint(
         config=config,
-        params=jax.tree.unflatten(jax.tree.structure(_abstract(config, model)), leaves),
+        params=jax.tree.unflatten(tree, leaves),
         labels=labels,
         mapped=tuple(row.key for row in rows if row.key not in missing),
         initialised=tuple(missing),
         ignored=tuple(sorted(ignored)),
         directory=directory,
+        method=own["method"],
     )
 
 
@@ -234,6 +169,7 @@ def save(
     labels: Sequence[str],
     *,
     model: Model = CLASSIFIER,
+    method: str | None = None,
     dtype: str = "float32",
 ) -> None:
     """Writes what `load`, and Hugging Face's class of that name, read.
@@ -244,12 +180,14 @@ def save(
       directory: made if need be; other files in it stay.
       labels: the classes' names, in the order of the logits.
       model: whose parameters they are.
+      method: that they were trained by, to be kept in the directory.
       dtype: of the file; or "float16", of half the size.
     """
     if len(labels) != config.num_labels or len(set(labels)) != len(labels):
         raise UserError(
             f"labels are {list(labels)}; wanted are {config.num_labels} different ones"
         )
+    own = {"exit_heads": config.exit_heads, "method": method}
     settings = {
         **dataclasses.asdict(config),
         "architectures": [model.architecture],
@@ -261,14 +199,15 @@ def save(
         "bos_token_id": 2,
         "eos_token_id": 3,
         "dtype": dtype,  # of the file
+        "elbert": {name: value for name, value in own.items() if value},
     }
     del settings["num_labels"]  # id2label says it
-    arrays = {path: np.asarray(x, dtype) for path, x in _leaves(params)}
+    del settings["exit_heads"]
+    arrays = {path: np.asarray(x, dtype) for path, x in weight_table.leaves(params)}
     tensors = {}
-    for row in weights(config, model=model):
-        array = arrays[row.path].T if row.transposed else arrays[row.path]
+    for row in weight_table.weights(config, model=model):
         # safetensors would write a transposed view's bytes in the order in memory.
-        tensors[row.key] = np.ascontiguousarray(array)
+        tensors[row.key] = np.ascontiguousarray(_turned(row, arrays[row.path]))
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     option = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
@@ -281,20 +220,15 @@ def save(
         partial.replace(directory / name)
 
 
-def _abstract(config: AlbertConfig, model: Model) -> Params:
-    """Returns the parameters' shapes, in their tree."""
-    return jax.eval_shape(lambda: model.init(config, jax.random.key(0)))
-
-
-def _leaves(params: Params) -> Iterator[tuple[str, Any]]:
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        yield ".".join(str(entry.key) for entry in path), leaf
-
-
 def _refuse(directory: Path, fault: str, keys: set[str]) -> None:
     if keys:
         more = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
         raise UserError(f"{directory}: {fault} tensor {min(keys)}{more}")
+
+
+def _turned(row: Weight, array: np.ndarray) -> np.ndarray:
+    """Returns ours as theirs, or theirs as ours."""
+    return array.swapaxes(-1, -2) if row.transposed else array
 
 
 def _read_weight(directory: Path, row: Weight, tensor: np.ndarray) -> Array:
@@ -305,11 +239,19 @@ def _read_weight(directory: Path, row: Weight, tensor: np.ndarray) -> Array:
         )
     if not jnp.issubdtype(tensor.dtype, jnp.floating):
         raise UserError(f"{directory}: {row.key} is {tensor.dtype}, not floating point")
-    return jnp.asarray(tensor.T if row.transposed else tensor, jnp.float32)
+    return jnp.asarray(_turned(row, tensor), jnp.float32)
+
+
+def _own(settings: dict[str, Any]) -> dict[str, Any]:
+    """Returns the entry `elbert`; a ValueError says what is wrong."""
+    entry = settings.get("elbert", {})
+    if not isinstance(entry, dict) or not isinstance(entry.get("method"), str | None):
+        raise ValueError(f"elbert is {entry!r}")
+    return {"exit_heads": "shared", "method": None} | entry
 
 
 def _parse(
-    settings: dict[str, Any], num_labels: int | None
+    settings: dict[str, Any], num_labels: int | None, exit_heads: str
 ) -> tuple[AlbertConfig, tuple[str, ...]]:
     """Returns the config and the labels; a ValueError says what is wrong."""
     given = _DEFAULTS | {k: v for k, v in settings.items() if v is not None}
@@ -334,4 +276,5 @@ def _parse(
             if type(value) is not kind or (kind is int and value < 1):
                 raise ValueError(f"{field.name} is {value!r}")
             fields[field.name] = value
-    return AlbertConfig(**fields, num_labels=len(labels)), labels
+    config = AlbertConfig(**fields, num_labels=len(labels), exit_heads=exit_heads)
+    return config, labels

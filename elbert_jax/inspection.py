@@ -124,15 +124,15 @@ def look(
     model = albert.bind(config, params)
     tokens, mask, types = batch.inputs
 
-    def step(x: Array, _: None) -> tuple[Array, tuple[Array, Array]]:
+    def step(x: Array, number: Array) -> tuple[Array, tuple[Array, Array]]:
         seen = []
         for layer in model.albert_layers:
             seen.append(cls_attention(layer.attention, x, mask).mean(1))
             x = layer(x, mask)
-        return x, (model.classify(x), jnp.stack(seen).mean(0))
+        return x, (model.classify(x, mask, number), jnp.stack(seen).mean(0))
 
-    depth = config.num_hidden_layers
-    return jax.lax.scan(step, model.embed(tokens, types), None, depth)[1]
+    numbers = jnp.arange(1, config.num_hidden_layers + 1)
+    return jax.lax.scan(step, model.embed(tokens, types), numbers)[1]
 
 
 def trace(

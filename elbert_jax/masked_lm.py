@@ -14,14 +14,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from elbert_jax.albert import (
-    ACTIVATIONS,
-    Albert,
-    AlbertConfig,
-    LayerNorm,
-    Linear,
-    Params,
-)
+from elbert_jax.albert import Albert, AlbertConfig, Params
+from elbert_jax.modules import ACTIVATIONS, LayerNorm, Linear
 
 
 class MaskedLMHead(nnx.Module):

@@ -17,7 +17,7 @@ import numpy as np
 import optax
 from jaxtyping import Array
 
-from elbert_jax import flops, hf, masked_lm, model_card, trainer
+from elbert_jax import flops, hf, masked_lm, model_card, trainer, weight_table
 from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.data import documents, passages, token_store
 from elbert_jax.data.corpus import Config
@@ -160,7 +160,7 @@ def _tokenizer(config: Config, workdir: pathlib.Path) -> Tokenizer:
 def _initial_model(config: Config, tokenizer: Tokenizer) -> tuple[AlbertConfig, Params]:
     key = jax.random.fold_in(jax.random.key(config.seed), 0)
     if config.init:
-        start = hf.load(config.init, key=key, model=hf.PRETRAINING)
+        start = hf.load(config.init, key=key, model=weight_table.PRETRAINING)
         start.tell()
         return dataclasses.replace(start.config, dtype=config.dtype), start.params
     try:
@@ -276,7 +276,7 @@ class _MaskedLM:
     ) -> None:
         config, params = self.model_config, variables["model"]
         labels = ("in order", "swapped")
-        model, dtype = hf.PRETRAINING, self.config.export_dtype
+        model, dtype = weight_table.PRETRAINING, self.config.export_dtype
         hf.save(directory, config, params, labels, model=model, dtype=dtype)
         self.tokenizer.save(directory)
         card = model_card.render_pretrained(

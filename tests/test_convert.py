@@ -1,5 +1,6 @@
 """The command `python -m elbert_jax.convert`, run as a user runs it."""
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from elbert_jax import albert, hf, masked_lm
+from elbert_jax import albert, hf, masked_lm, weight_table
 
 CONFIG = albert.AlbertConfig(
     vocab_size=20,
@@ -36,8 +37,9 @@ def convert(*flags):
 def source(tmp_path_factory):
     """A model directory with tokenizer files, and a file that is neither's."""
     directory = tmp_path_factory.mktemp("source")
-    params = albert.init(CONFIG, jax.random.key(0))
-    hf.save(directory, CONFIG, params, ("bad", "good"))
+    config = dataclasses.replace(CONFIG, exit_heads="linear")
+    params = albert.init(config, jax.random.key(0))
+    hf.save(directory, config, params, ("bad", "good"), method="pabee")
     (directory / "spiece.model").write_bytes(b"\x00pieces")
     (directory / "tokenizer_config.json").write_text("{}")
     (directory / "training_args.bin").write_bytes(b"private")
@@ -49,8 +51,9 @@ def test_converts_a_directory_and_says_what_it_did(source, tmp_path):
     done = convert(f"--from={source}", f"--to={to}")
     assert (done.returncode, done.stderr) == (0, "")
     for line in (
-        f"mapped {len(hf.weights(CONFIG))}",
+        f"mapped {len(weight_table.weights(CONFIG)) + 2}",
         "  albert.pooler.weight",
+        "  exit_heads.classifier.weight",
         "initialised 0",
         "ignored 0",
         "tokenizer 2",
@@ -73,7 +76,7 @@ def test_converts_a_directory_and_says_what_it_did(source, tmp_path):
 def test_keeps_the_pretraining_heads_when_asked_for(tmp_path):
     source, to = tmp_path / "source", tmp_path / "to"
     params = masked_lm.init(CONFIG, jax.random.key(0))
-    hf.save(source, CONFIG, params, ("kept", "swapped"), model=hf.PRETRAINING)
+    hf.save(source, CONFIG, params, ("kept", "swapped"), model=weight_table.PRETRAINING)
     done = convert(f"--from={source}", f"--to={to}", "--head=pretraining")
     assert (done.returncode, done.stderr) == (0, "")
     assert "\ninitialised 0\nignored 0\n" in done.stdout
@@ -101,9 +104,10 @@ def test_reports_what_was_initialised_and_ignored(source, tmp_path):
     (tmp_path / "to").mkdir()  # an empty directory may be written
     done = convert(*flags, "--allow_pickle")
     assert (done.returncode, done.stderr) == (0, "")
-    fresh = ("classifier.bias", "classifier.weight")
-    fresh += ("albert.pooler.bias", "albert.pooler.weight")
-    useless = (*fresh[:2], "predictions.decoder.weight")
+    heads = ("classifier.bias", "classifier.weight")
+    heads += ("exit_heads.classifier.bias", "exit_heads.classifier.weight")
+    fresh = (*heads, "albert.pooler.bias", "albert.pooler.weight")
+    useless = (*heads, "predictions.decoder.weight")
     for verb, keys in (("initialised", fresh), ("ignored", useless)):
         assert "\n  ".join((f"\n{verb} {len(keys)}", *keys)) + "\n" in done.stdout
     assert "\ntokenizer 0\n" in done.stdout

@@ -4,11 +4,13 @@ import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from elbert_jax import albert, flops, masked_lm
 from elbert_jax.albert import AlbertConfig
+from elbert_jax.modules import EXIT_HEADS
 
 E, H, C, D = 16, 128, 3, 6
 CONFIG = AlbertConfig(
@@ -50,6 +52,30 @@ def test_text_pays_the_head_at_every_layer_and_full_depth_pays_it_once():
         flops.full_text(CONFIG, length),
         flops.text(CONFIG, length, np.full(2, D)) - (D - 1) * HEAD,
     )
+
+
+@pytest.mark.parametrize("shape", EXIT_HEADS)
+def test_text_pays_the_heads_of_the_layers_that_it_goes_through(shape):
+    config = dataclasses.replace(CONFIG, exit_heads=shape)
+    length, depth = np.array([5, 5, 64]), np.array([1, D, D - 1])
+    heads = flops.text(config, length, depth) - flops.text(CONFIG, length, depth)
+    early = flops.exit_head(config, length) - HEAD
+    np.testing.assert_array_equal(heads, early * [1, D - 1, D - 1])
+    np.testing.assert_array_equal(
+        flops.full_text(config, length), flops.full_text(CONFIG, length)
+    )
+
+
+@pytest.mark.parametrize("shape", ["pooler", "linear", "mlp", "attention"])
+def test_xla_counts_the_same_for_an_exit_head(shape):
+    config = dataclasses.replace(CONFIG, exit_heads=shape)
+    counted = xla(
+        lambda model, x, mask: model.classify(x, mask, jnp.int32(1)),
+        ((1, 40, H), np.float32),
+        ((1, 40), bool),
+        config=config,
+    )
+    assert flops.exit_head(config, 40) == pytest.approx(counted, rel=0.02)
 
 
 def test_long_corpora_do_not_overflow():

@@ -27,7 +27,7 @@ from hugging_face import (
     transformers,
 )
 
-from elbert_jax import albert, hf
+from elbert_jax import albert, hf, weight_table
 from elbert_jax.errors import UserError
 
 # The published depths and widths with a small vocabulary, and the noise added to the
@@ -163,7 +163,7 @@ def test_round_trip_is_bit_exact(shape, tmp_path):
 
 def test_table_names_every_parameter_once():
     config = albert.AlbertConfig(**{**TINY, "inner_group_num": 3})
-    rows = hf.weights(config)
+    rows = weight_table.weights(config)
     params = albert.init(config, jax.random.key(0))
     assert len({row.path for row in rows}) == len({row.key for row in rows})
     assert [np.prod(row.shape) for row in rows] == [
@@ -333,6 +333,9 @@ def test_wrong_tensor_is_named(changes, message, copy):
         ({"num_attention_heads": 3}, "hidden_size 16 is not a mult"),
         ({"id2label": {"0": "a", "2": "b"}}, "id2label is"),
         ({"id2label": ["a", "b"]}, "id2label is"),
+        ({"elbert": "deebert"}, "elbert is 'deebert'"),
+        ({"elbert": {"method": 3}}, "elbert is"),
+        ({"elbert": {"exit_heads": "many"}}, "exit_heads is 'many'; it may be shared,"),
     ],
 )
 def test_wrong_setting_is_named(changes, message, copy):
@@ -342,9 +345,10 @@ def test_wrong_setting_is_named(changes, message, copy):
 
 
 def test_absent_settings_mean_what_they_mean_to_transformers():
-    config, labels = hf._parse({"model_type": "albert", "id2label": None}, None)
+    given = {"model_type": "albert", "id2label": None}
+    config, labels = hf._parse(given, None, "shared")
     theirs = transformers.AlbertConfig()
-    for name in vars(config).keys() - {"dtype"}:
+    for name in vars(config).keys() - {"dtype", "exit_heads"}:
         assert getattr(config, name) == getattr(theirs, name), name
     assert dict(enumerate(labels)) == theirs.id2label
 

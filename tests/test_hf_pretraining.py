@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hugging_face import CLASSIFIER, POOLER, PREDICTIONS, SOP, TINY, batch
 
-from elbert_jax import albert, hf, masked_lm
+from elbert_jax import albert, hf, masked_lm, weight_table
 from elbert_jax.errors import UserError
 
 SHAPES = {
@@ -23,8 +23,10 @@ SHAPES = {
 CONFIG = albert.AlbertConfig(**SHAPES["tiny"][0])
 THEIRS = "AlbertForPreTraining"
 
-load = functools.partial(hf.load, model=hf.PRETRAINING)
-save = functools.partial(hf.save, labels=("kept", "swapped"), model=hf.PRETRAINING)
+load = functools.partial(hf.load, model=weight_table.PRETRAINING)
+save = functools.partial(
+    hf.save, labels=("kept", "swapped"), model=weight_table.PRETRAINING
+)
 same = functools.partial(jax.tree.map, np.testing.assert_array_equal)
 close = functools.partial(np.testing.assert_allclose, rtol=0, atol=1e-5)
 

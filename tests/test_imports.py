@@ -11,9 +11,9 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1] / "elbert_jax"
 ROWS = """
 errors
-albert masked_lm exits confidence_window rules exit_settings exit_grid
-losses metrics flops roofline masking significance
-machine_cache checkpoint hub hf operating_point
+modules exit_heads albert masked_lm exits confidence_window rules exit_settings
+exit_grid losses metrics flops roofline masking significance
+machine_cache checkpoint hub weight_table hf operating_point
 data.example data.synthetic data.tasks data.rows data.sources
 data.preprocessing data.tokenization data.vocabulary data.batching data.corpus
 data.documents data.token_store data.passages

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from configs import default, pretrain_default
-from elbert_jax import finetuning, hf, pretraining
+from elbert_jax import finetuning, hf, pretraining, weight_table
 from elbert_jax.errors import UserError
 from tests.runs import assert_killed_or_not_is_the_same, rows_of
 
@@ -130,8 +130,8 @@ def test_pretraining_goes_on_from_any_checkpoint_on_other_text(finished, tmp_pat
     config.steps, config.learning_rate = 2, 1e-30
     pretraining.pretrain(config, tmp_path / "work")
     assert rows_of(tmp_path / "work")[-1]["validation_mlm_loss"] < 1.5
-    one = hf.load(workdir / "model", model=hf.PRETRAINING).params
-    other = hf.load(tmp_path / "work" / "model", model=hf.PRETRAINING).params
+    one = hf.load(workdir / "model", model=weight_table.PRETRAINING).params
+    other = hf.load(tmp_path / "work" / "model", model=weight_table.PRETRAINING).params
     jax.tree.map(np.testing.assert_array_equal, one, other)
 
 

@@ -1,0 +1,112 @@
+"""The weight table: every parameter's name here, and in Hugging Face's checkpoints."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+from jaxtyping import Array
+
+from elbert_jax import albert, masked_lm
+from elbert_jax.albert import AlbertConfig, Params
+
+# Module by module: our name, then theirs.
+_BODY = {  # theirs follow "albert.", except in a bare AlbertModel; ours, `Model.body`
+    "embeddings.word_embeddings": "embeddings.word_embeddings",
+    "embeddings.position_embeddings": "embeddings.position_embeddings",
+    "embeddings.token_type_embeddings": "embeddings.token_type_embeddings",
+    "embeddings.layer_norm": "embeddings.LayerNorm",
+    "embedding_hidden_mapping_in": "encoder.embedding_hidden_mapping_in",
+    "pooler": "pooler",
+}
+_LAYER = {  # ours follow "albert_layers.N.", theirs that and the one layer group
+    "attention.query": "attention.query",
+    "attention.key": "attention.key",
+    "attention.value": "attention.value",
+    "attention.dense": "attention.dense",
+    "attention.layer_norm": "attention.LayerNorm",
+    "ffn": "ffn",
+    "ffn_output": "ffn_output",
+    "full_layer_layer_norm": "full_layer_layer_norm",
+}
+_LEAF = {"embedding": "weight", "kernel": "weight", "scale": "weight", "bias": "bias"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A class of Hugging Face's, and the one here that holds the same parameters."""
+
+    architecture: str
+    init: Callable[[AlbertConfig, Array], Params]
+    body: str  # where the parameters of `Albert` are among ours
+    heads: Mapping[str, str]  # modules: our name, then theirs
+    others: tuple[str, ...]  # heads of other classes
+    num_labels: int | None = None  # where the class has no choice
+    exit_heads: str | None = None  # likewise
+    tied: str | None = None  # theirs that repeats the word embeddings
+
+
+CLASSIFIER = Model(
+    "AlbertForSequenceClassification",
+    albert.init,
+    "",
+    {"classifier": "classifier"},
+    ("predictions.", "sop_classifier.", "qa_outputs."),
+)
+PRETRAINING = Model(
+    "AlbertForPreTraining",
+    masked_lm.init,
+    "albert.",
+    {
+        "albert.classifier": "sop_classifier.classifier",
+        "predictions": "predictions",
+        "predictions.dense": "predictions.dense",
+        "predictions.layer_norm": "predictions.LayerNorm",
+    },
+    ("classifier.", "qa_outputs.", "predictions.decoder.", "exit_heads."),
+    num_labels=2,
+    exit_heads="shared",
+    tied="predictions.decoder.weight",
+)
+
+
+class Weight(NamedTuple):
+    """A parameter here and there: a row of the weight table."""
+
+    path: str  # "pooler.kernel"
+    key: str  # "albert.pooler.weight"
+    transposed: bool  # a Linear's kernel is [..., in, out] here, [..., out, in] there
+    shape: tuple[int, ...]  # there
+
+
+def weights(
+    config: AlbertConfig, prefix: str = "albert.", model: Model = CLASSIFIER
+) -> list[Weight]:
+    """Returns the weight table, in the order of the leaves of the parameters."""
+    modules = {model.body + ours: prefix + theirs for ours, theirs in _BODY.items()}
+    modules |= model.heads
+    for n in range(config.inner_group_num):
+        group = f"{prefix}encoder.albert_layer_groups.0.albert_layers.{n}"
+        for ours, theirs in _LAYER.items():
+            modules[f"{model.body}albert_layers.{n}.{ours}"] = f"{group}.{theirs}"
+    rows = []
+    for path, leaf in leaves(abstract(config, model)):
+        module, _, name = path.rpartition(".")
+        if module.startswith("exit_heads."):
+            modules[module] = module  # theirs has none: ours are by our names
+        *axes, last = leaf.shape
+        shape = (*axes[:-1], last, axes[-1]) if name == "kernel" else leaf.shape
+        key = f"{modules[module]}.{_LEAF[name]}"
+        rows.append(Weight(path, key, name == "kernel", shape))
+    return rows
+
+
+def abstract(config: AlbertConfig, model: Model) -> Params:
+    """Returns the parameters' shapes, in their tree."""
+    return jax.eval_shape(lambda: model.init(config, jax.random.key(0)))
+
+
+def leaves(params: Params) -> Iterator[tuple[str, Any]]:
+    """Yields the path of every parameter, such as "pooler.kernel", and its array."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        yield ".".join(str(entry.key) for entry in path), leaf
