@@ -18,9 +18,10 @@ data.example data.synthetic data.tasks data.rows data.sources
 data.preprocessing data.tokenization data.vocabulary data.batching data.corpus
 data.documents data.token_store data.passages
 data.output journal answers tables model_card metric_writer run_directory
-optimizer evaluation trainer finetuning pretraining
-engine ladder token_exit classifier throughput scorecard
-prediction calibration scheduler inspection plots
+lineage optimizer evaluation logit_cache exit_grids trainer finetuning pretraining
+engine ladder token_exit classifier throughput scorecard confirmation
+prediction calibration scheduler inspection trade_off replay sweeping
+plots trade_off_plots criterion_plots exit_plots sweep_report
 """.split()
 COMMANDS = """
 pretrain train evaluate predict sweep calibrate explain convert preprocess serve
