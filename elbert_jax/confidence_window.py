@@ -94,7 +94,8 @@ class Elbert2021:
     They follow the probability of class 0 against 0.5, whatever the number of
     classes: over the whole window it stays on one side of 0.5 +- `margin` (`bias_1`,
     the shipped default), or starts there and moves monotonically away (`bias_2`), or
-    stays there within `spread` (`bias_3`).
+    stays there within `spread` (`bias_3`). A step back of up to `tolerance` is none:
+    the published code has 0, where float noise decides at saturation.
     """
 
     delta: float = 0.1
@@ -102,6 +103,7 @@ class Elbert2021:
     criterion: str = dataclasses.field(default="bias_1", metadata={"static": True})
     margin: float = 0.0
     spread: float = 0.01
+    tolerance: float = 0.0
 
     def __post_init__(self):
         known = ("bias_1", "bias_2", "bias_3")
@@ -126,7 +128,8 @@ class Elbert2021:
         above, below = p > 0.5 + self.margin, p < 0.5 - self.margin
         if self.criterion == "bias_2":
             step = jnp.diff(p, axis=1)
-            rises, falls = (step >= 0).all(1), (step <= 0).all(1)
+            rises = (step >= -self.tolerance).all(1)
+            falls = (step <= self.tolerance).all(1)
             return (above[:, 0] & rises) | (below[:, 0] & falls)
         one_side = above.all(1) | below.all(1)
         if self.criterion == "bias_3":

@@ -11,6 +11,57 @@ import numpy as np
 matplotlib.use("Agg")  # files only, on machines without a screen
 
 from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+
+# Okabe and Ito's, without yellow: told apart by colour-blind eyes too.
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#000000")
+MARKERS = "osD^vPX"
+_WIDTH, _HEIGHT = 3.8, 3.1  # of a panel, in inches
+_CHARACTER = 0.085  # of a legend, in inches
+plt.rcParams["savefig.dpi"] = 200
+
+
+def panels(count: int, columns: int = 3, *, sharey: Any = "row") -> tuple[Figure, Any]:
+    """Returns a figure and its panels, row by row; `sharey` is that of subplots."""
+    columns = min(count, columns)
+    rows = -(-count // columns)
+    figure, grid = plt.subplots(
+        rows,
+        columns,
+        figsize=(_WIDTH * columns, _HEIGHT * rows + 0.5),
+        sharey=sharey,
+        squeeze=False,
+        layout="constrained",
+    )
+    for spare in grid.flat[count:]:
+        spare.remove()
+    return figure, list(grid.flat[:count])
+
+
+def name_left(axes: Any, name: str) -> None:
+    """Names the vertical axis, of panels that share it only on the left."""
+    if axes.get_subplotspec().is_first_col():
+        axes.set_ylabel(name)
+
+
+def finish(figure: Figure, path: pathlib.Path) -> None:
+    """Puts one legend of all panels below them, and writes the picture."""
+    entries = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels()):
+            entries.setdefault(label, handle)
+    wide = 0.5 + _CHARACTER * max(map(len, entries))
+    figure.legend(
+        entries.values(),
+        entries.keys(),
+        loc="outside lower center",
+        ncols=max(1, min(int(figure.get_figwidth() / wide), len(entries))),
+        frameon=False,
+        fontsize="small",
+    )
+    figure.savefig(path)
+    plt.close(figure)
+
 
 from elbert_jax import trace_text  # noqa: E402
 from elbert_jax.inspection import Trace  # noqa: E402
@@ -45,12 +96,13 @@ def exit_curve(
     lines: dict[str, list[Mapping[str, Any]]] = {}
     for row in curve:
         lines.setdefault(row["criterion"], []).append(row)
-    for (name, rows), marker in zip(lines.items(), "osD^v"):
+    for (name, rows), marker, colour in zip(lines.items(), MARKERS, COLOURS):
         rows = sorted(rows, key=lambda row: row["flops_ratio"])
         axes.plot(
             [row["flops_ratio"] for row in rows],
             [row[metric] for row in rows],
             f"{marker}-",
+            color=colour,
             markersize=4,
             linewidth=1.2,
             label="stage 1 alone" if name == "none" else f"with window, {name}",
@@ -61,7 +113,7 @@ def exit_curve(
     axes.set_xlim(0, 1.03)
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=150)
+    figure.savefig(path)
     plt.close(figure)
 
 

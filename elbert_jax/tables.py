@@ -20,6 +20,17 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     )
 
 
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Returns a table for a Markdown file, aligned so that it reads in a terminal."""
+    lines = [header, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    lines = [header, ["-" * width for width in widths], *rows]
+    return "\n".join(
+        f"| {' | '.join(cell.ljust(width) for cell, width in zip(line, widths))} |"
+        for line in lines
+    )
+
+
 def histogram(counts: Sequence[int]) -> str:
     """Returns a line for each number from 1 on, with its count and a bar."""
     longest = max(counts)

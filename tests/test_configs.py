@@ -64,7 +64,7 @@ def test_every_configuration_holds_known_values(name, monkeypatch):
         assert not config.data.task or tasks.find(config.data.task)
 
 
-@pytest.mark.parametrize("name", PATHS.keys() - SHARED)
+@pytest.mark.parametrize("name", sorted(PATHS.keys() - SHARED))
 def test_its_docstring_holds_the_command_and_what_to_expect(name):
     text = importlib.import_module(f"configs.{name}").__doc__ or ""
     assert "\nRun:    " in text and "\nExpect: " in text

@@ -12,16 +12,17 @@ ROOT = pathlib.Path(__file__).parents[1] / "elbert_jax"
 ROWS = """
 errors
 modules exit_heads albert masked_lm exits confidence_window rules exit_settings
-exit_grid losses metrics flops roofline masking significance
+exit_grid exit_kinds losses metrics flops roofline masking significance
 machine_cache checkpoint hub weight_table hf operating_point
 data.example data.synthetic data.tasks data.rows data.sources
 data.preprocessing data.tokenization data.vocabulary data.batching data.corpus
 data.documents data.token_store data.passages
 data.output journal answers tables model_card metric_writer run_directory
-optimizer evaluation trainer finetuning pretraining
-engine budget ladder token_exit classifier throughput speed scorecard
+lineage optimizer evaluation logit_cache trainer finetuning pretraining
+engine budget ladder token_exit classifier throughput speed scorecard confirmation
 prediction calibration guarantee scheduler inspection patterns
-trace_text trace_chart trace_page plots
+trace_text trace_chart trace_page trade_off replay sweeping
+plots trade_off_plots criterion_plots exit_plots sweep_report
 """.split()
 COMMANDS = """
 pretrain train evaluate predict sweep calibrate explain convert preprocess serve

@@ -1,0 +1,70 @@
+"""Logits of all layers on disk, so that a model reads a set of texts only once."""
+
+import hashlib
+import pathlib
+from collections.abc import Iterable
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from elbert_jax import errors, evaluation
+from elbert_jax.albert import AlbertConfig, Params
+from elbert_jax.data import output
+from elbert_jax.data.batching import Batch, Encoded
+
+
+def path(
+    folder: pathlib.Path, config: AlbertConfig, params: Params, encoded: Encoded
+) -> pathlib.Path:
+    """Returns the file in `folder` of this very model on these very texts.
+
+    Its name is a hash of the shape, the weights and the tokens; labels do not matter.
+    """
+    digest = hashlib.blake2b(repr(config).encode(), digest_size=16)
+    for key, leaf in jax.tree_util.tree_leaves_with_path(params):
+        digest.update(jax.tree_util.keystr(key).encode())
+        digest.update(np.asarray(leaf).tobytes())
+    for array in (encoded.offsets, encoded.tokens, encoded.types):
+        digest.update(array.tobytes())
+    return folder / f"{digest.hexdigest()}.npz"
+
+
+def read(
+    path: pathlib.Path, config: AlbertConfig, texts: int
+) -> Float[np.ndarray, "D M C"] | None:
+    """Returns the logits of a file; None if there is none, or it is damaged."""
+    if not path.exists():
+        return None
+    shape = (config.num_hidden_layers, texts, config.num_labels)
+    try:
+        with path.open("rb") as file, np.load(file) as archive:
+            logits = archive["logits"]  # zip archives check their own checksums
+        if logits.shape != shape or logits.dtype != np.float32:
+            raise ValueError(f"it holds {logits.dtype} {logits.shape}")
+    except Exception as error:  # a damaged archive may raise anything
+        errors.warn(f"{path} is damaged, and made anew: {error}")
+        return None
+    return logits
+
+
+def every_layer(
+    path: pathlib.Path,
+    config: AlbertConfig,
+    params: Params,
+    batches: Iterable[Batch],
+    texts: int,
+) -> Float[np.ndarray, "D M C"]:
+    """Returns `evaluation.every_layer`, and writes it to the file in one step.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
+    logits = evaluation.every_layer(config, params, batches, texts)
+    partial = path.with_suffix(".partial")
+    with output.writing(str(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:  # given a name, numpy would add a suffix
+            np.savez(file, logits=logits)
+        partial.replace(path)
+    return logits

@@ -1,0 +1,96 @@
+"""Every exit criterion, replayed over the logits of one full-depth pass.
+
+Letters: D layers, M texts, C classes, W window.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import tqdm
+from jaxtyping import Float, Int
+
+from elbert_jax import (
+    confirmation,
+    evaluation,
+    exit_kinds,
+    exit_settings,
+    flops,
+    lineage,
+)
+from elbert_jax.albert import AlbertConfig
+from elbert_jax.exits import Criterion, FixedDepth
+
+_COSTS = ("mean_exit_layer", "layer_ratio", "flops_ratio")
+DETAILS = ("exit_histogram", "rule_counts")
+Row = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """A model on a set, at all depths."""
+
+    model: str
+    method: str
+    seed: int | None
+    set: str
+    metric: str
+    own: str  # the name of the criterion that the model recommends
+    config: AlbertConfig
+    logits: Float[np.ndarray, "D M C"]
+    labels: Int[np.ndarray, " M"]
+    lengths: Int[np.ndarray, " M"]
+
+    @property
+    def cost(self) -> float:
+        """FLOPs of all texts at full depth."""
+        return float(flops.full_text(self.config, self.lengths).sum())
+
+
+def replay(run: Run, window: int) -> list[Row]:
+    """Returns a row for every criterion at every point of its grid.
+
+    A row tells the run (`set`, `model`, `method`, `seed`), the criterion (`criterion`,
+    its `window`, the `parameter` that its grid moves along, that `value`), the `score`
+    and its `metric`, and the costs of `evaluation.at_exit`. There is room for what
+    `confirmation.confirm` tells; `exit` is the criterion in full.
+
+    A plain model has one point, its last layer. A fixed depth costs what a model of
+    that depth does, with one head at its end.
+    """
+    depth = run.config.num_hidden_layers
+    points: list[Criterion] = [FixedDepth(depth)]
+    if not lineage.is_plain(run.method):
+        kinds = exit_kinds.criteria(window) + exit_kinds.other_windows(window, depth)
+        points = [
+            each for kind in kinds for each in exit_kinds.points(kind, run.config)
+        ]
+    bar = tqdm.tqdm(points, unit="point", leave=False, disable=None)
+    return [_row(run, criterion) for criterion in bar]
+
+
+def _row(run: Run, criterion: Criterion) -> Row:
+    at_exit = evaluation.at_exit(
+        run.config, run.logits, run.labels, run.lengths, criterion
+    )
+    if isinstance(criterion, FixedDepth):
+        short = dataclasses.replace(run.config, num_hidden_layers=criterion.depth)
+        cost = flops.full_text(short, run.lengths).sum()
+        at_exit["flops_ratio"] = float(cost) / run.cost
+    parameter = exit_kinds.moves(criterion)
+    return {
+        "set": run.set,
+        "model": run.model,
+        "method": run.method,
+        "seed": run.seed,
+        "criterion": exit_kinds.name(criterion),
+        "window": exit_kinds.window(criterion),
+        "parameter": parameter,
+        "value": getattr(criterion, parameter),
+        "metric": run.metric,
+        "score": at_exit[run.metric],
+        **{cost: at_exit[cost] for cost in _COSTS},
+        **dict.fromkeys(confirmation.FACTS),
+        **{detail: at_exit[detail] for detail in DETAILS},
+        "exit": exit_settings.to_dict(criterion),
+    }

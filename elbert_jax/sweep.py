@@ -1,0 +1,81 @@
+"""Tries every exit criterion on models, from one full-depth pass of each.
+
+    python -m elbert_jax.sweep --models=DIR,DIR --file=dev.tsv --output=runs/sweep
+
+The engine confirms chosen points. A second start takes the logits from the cache.
+"""
+
+import functools
+import pathlib
+import sys
+
+from absl import flags
+
+from elbert_jax import errors, machine_cache, sweep_report, sweeping
+from elbert_jax.confirmation import Disagreement
+from elbert_jax.data import corpus, output, tasks
+from elbert_jax.errors import UserError
+from elbert_jax.sweeping import LabelledSet, Plan
+
+_MODELS = flags.DEFINE_list("models", None, "Model directories, or hub ids.")
+_FILE = flags.DEFINE_list("file", None, "Labelled file: one for all models, or each.")
+_TASK = flags.DEFINE_list("task", None, "Named tasks instead of files.")
+_SPLIT = flags.DEFINE_string("split", None, "Of the tasks; by default all held out.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps prepared sets.")
+_TEXT = flags.DEFINE_string("text_column", None, "Column of the text.")
+_PAIR = flags.DEFINE_string("text_pair_column", None, "Column of the second text.")
+_LABEL = flags.DEFINE_string("label_column", None, "Column of the label.")
+_COLUMNS = flags.DEFINE_list("columns", None, "Names for tables without a header.")
+_METRIC = flags.DEFINE_enum(
+    "metric", None, ("accuracy", "f1", "matthews"), "Else the task's, or accuracy."
+)
+_WINDOW = flags.DEFINE_integer("window", 8, "W of the criteria compared.", 1)
+_CONFIRM = flags.DEFINE_multi_float("confirm", [1.5, 2, 4], "Speed-ups; 0: none.")
+_REPEATS = flags.DEFINE_integer("repeats", 5, "Timed runs of a point.", lower_bound=1)
+_SLOTS = flags.DEFINE_string("slots", None, "Texts in a batch, of 16 tokens; or auto.")
+_OUTPUT = flags.DEFINE_string("output", None, "Folder of rows, table and pictures.")
+_CACHE = flags.DEFINE_string("cache_dir", None, "For logits; else OUTPUT/cache.")
+
+
+def main(argv):
+    del argv
+    machine_cache.keep_programs()
+    models, names = _MODELS.value or [], _FILE.value or _TASK.value or []
+    if not (models and _OUTPUT.value) or bool(_FILE.value) == bool(_TASK.value):
+        raise UserError("give --models=DIR,..., --output=DIR, and --file or --task")
+    if len(names) not in (1, len(models)):
+        raise UserError(f"{len(models)} models take one set for all, or one each")
+    folder = pathlib.Path(_OUTPUT.value).expanduser()
+    with output.writing(str(folder)):
+        folder.mkdir(parents=True, exist_ok=True)
+    cache = pathlib.Path(_CACHE.value or folder / "cache").expanduser()
+    speed_ups = [each for each in _CONFIRM.value if each > 0]
+    plan = Plan(_WINDOW.value, speed_ups, _REPEATS.value, _SLOTS.value, cache)
+    sets = [_read(name) for name in names] * (len(models) // len(names))
+    try:
+        runs, rows = sweeping.sweep(models, sets, plan)
+    except Disagreement as error:
+        sys.exit(f"error: {error}")
+    print(sweep_report.write(folder, runs, rows, _WINDOW.value))
+    print(f"{len(rows):,} rows, the table and the pictures are in {folder}")
+
+
+@functools.cache
+def _read(name: str) -> LabelledSet:
+    file, task = (None, name) if _TASK.value else (name, None)
+    called, examples = corpus.read(
+        file,
+        task,
+        _SPLIT.value,
+        _DATA_DIR.value,
+        text=_TEXT.value,
+        text_pair=_PAIR.value,
+        label=_LABEL.value,
+        columns=_COLUMNS.value,
+    )
+    metric = tasks.find(task).metric if task else "accuracy"
+    return LabelledSet(called, _METRIC.value or metric, examples)
+
+
+if __name__ == "__main__":
+    errors.run(main)

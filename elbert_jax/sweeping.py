@@ -1,0 +1,157 @@
+"""Every exit criterion of several models, from one full-depth pass of each.
+
+Letters: D layers, M texts, C classes, W window.
+"""
+
+import dataclasses
+import itertools
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tqdm
+from jaxtyping import Float
+
+from elbert_jax import (
+    confirmation,
+    exit_kinds,
+    exit_settings,
+    hub,
+    lineage,
+    logit_cache,
+    trade_off,
+)
+from elbert_jax.classifier import Classifier
+from elbert_jax.confidence_window import ConfidenceWindow
+from elbert_jax.data import batching, corpus
+from elbert_jax.data.batching import Encoded
+from elbert_jax.data.example import Example
+from elbert_jax.exits import Criterion, FixedDepth
+from elbert_jax.replay import Row, Run, replay
+
+
+class LabelledSet(NamedTuple):
+    """Labelled texts, and the score that they are judged by."""
+
+    name: str
+    metric: str
+    examples: Sequence[Example]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How a sweep goes about it."""
+
+    window: int  # W, of all criteria that have one; ELBERT's own is tried with others
+    speed_ups: Sequence[float]  # points near these are confirmed by the engine
+    repeats: int  # timed runs of each of these
+    slots: int | str | None  # texts of 16 tokens in a batch
+    cache: pathlib.Path  # where logits are kept
+
+
+def sweep(
+    models: Sequence[str], sets: Sequence[LabelledSet], plan: Plan
+) -> tuple[list[Run], list[Row]]:
+    """Tries every model on its set.
+
+    Args:
+      models: directories, or ids of the hub.
+      sets: of each model.
+      plan: see there.
+
+    Returns:
+      The runs, and the rows of `replay`. Of models that differ in their seed only, the
+      first has some points confirmed, which adds what `confirmation.confirm` tells.
+      FLOPs are in proportion to full depth in the dearest model of the set.
+
+    Raises:
+      UserError: a model or a set cannot be used.
+      Disagreement: the engine does otherwise than the replay.
+    """
+    origins = [lineage.read(hub.directory(model)) for model in models]
+    methods = lineage.methods(models, [each.name for each in sets], origins)
+    runs, rows, confirmed = [], [], set[tuple[str, str]]()
+    for number in tqdm.trange(len(models), unit="model", disable=None):
+        run, classifier, encoded = _open(
+            models[number], methods[number], origins[number].seed, sets[number], plan
+        )
+        ours = replay(run, plan.window)
+        if plan.speed_ups and (run.set, run.method) not in confirmed:
+            confirmed.add((run.set, run.method))
+            points = _near(ours, plan)
+            criteria = [exit_settings.from_dict(row["exit"]) for row in points]
+            told = confirmation.confirm(
+                classifier, encoded, run.logits, criteria, plan.repeats
+            )
+            for row, facts in zip(points, told, strict=True):
+                row |= facts
+        runs.append(run)
+        rows.append(ours)
+    for run, ours in zip(runs, rows):
+        dearest = max(each.cost for each in runs if each.set == run.set)
+        for row in ours:
+            row["flops_ratio"] *= run.cost / dearest
+    return runs, list(itertools.chain(*rows))
+
+
+def _open(
+    model: str, method: str, seed: int | None, texts: LabelledSet, plan: Plan
+) -> tuple[Run, Classifier, Encoded]:
+    classifier = Classifier.from_pretrained(model, slots=plan.slots)
+    encoded = corpus.encode(
+        classifier.tokenizer, texts.examples, classifier.labels, classifier.max_length
+    )
+    run = Run(
+        model=model,
+        method=method,
+        seed=seed,
+        set=texts.name,
+        metric=texts.metric,
+        own=_own(classifier.exit, method),
+        config=classifier.config,
+        logits=_every_layer(classifier, encoded, plan, model),
+        labels=encoded.labels,
+        lengths=encoded.lengths,
+    )
+    return run, classifier, encoded
+
+
+def _own(exit: Criterion, method: str) -> str:
+    """Returns the name of a model's own criterion, one of those that are swept."""
+    if lineage.is_plain(method):
+        return exit_kinds.name(FixedDepth())
+    known = [exit_kinds.name(each) for each in exit_kinds.criteria(1)]
+    name = exit_kinds.name(exit)
+    return name if name in known else exit_kinds.name(ConfidenceWindow())
+
+
+def _every_layer(
+    classifier: Classifier, encoded: Encoded, plan: Plan, model: str
+) -> Float[np.ndarray, "D M C"]:
+    config, params = classifier.config, classifier.params
+    path = logit_cache.path(plan.cache, config, params, encoded)
+    logits = logit_cache.read(path, config, len(encoded))
+    if logits is not None:
+        tqdm.tqdm.write(f"{model}: the logits of {len(encoded):,} texts are in {path}")
+        return logits
+    buckets = batching.bucket_lengths(classifier.max_length)
+    batches = tqdm.tqdm(
+        batching.eval_batches(encoded, classifier.slots, buckets),
+        total=batching.steps_per_epoch(encoded, classifier.slots),
+        unit="batch",
+        leave=False,
+        disable=None,
+    )
+    return logit_cache.every_layer(path, config, params, batches, len(encoded))
+
+
+def _near(rows: Sequence[Row], plan: Plan) -> list[Row]:
+    """Returns the rows nearest to the speed-ups, of each criterion, with W."""
+    chosen = {}
+    for criterion, window in trade_off.distinct(rows, "criterion", "window"):
+        if window in (None, plan.window):
+            ours = trade_off.select(rows, criterion=criterion, window=window)
+            near = [trade_off.nearest(ours, 1 / each) for each in plan.speed_ups]
+            chosen |= {id(row): row for row in near}
+    return list(chosen.values())

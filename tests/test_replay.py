@@ -1,0 +1,85 @@
+"""Rows of a sweep against the numbers of one criterion at a time."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from elbert_jax import evaluation, exit_kinds, exit_settings, exits, flops
+from elbert_jax.albert import AlbertConfig
+from elbert_jax.exits import FixedDepth
+from elbert_jax.replay import Run, replay
+
+CONFIG = AlbertConfig(
+    num_hidden_layers=5, hidden_size=16, num_attention_heads=2, num_labels=3
+)
+TEXTS = 40
+
+
+@pytest.fixture(scope="module")
+def run():
+    draw = np.random.default_rng(0)
+    logits = draw.normal(size=(5, TEXTS, 3)).cumsum(0).astype(np.float32)
+    labels, lengths = draw.integers(0, 3, TEXTS), draw.integers(2, 30, TEXTS)
+    origin = "a/model", "elbert", 7, "dev.tsv", "f1", "monotone"
+    return Run(*origin, CONFIG, logits, labels, lengths)
+
+
+@pytest.fixture(scope="module")
+def compiled() -> Any:
+    """The replay's jitted function, which has compiled nothing yet."""
+    function: Any = exits.exit_layer  # pyright does not know what jit adds
+    function.clear_cache()
+    return function
+
+
+@pytest.fixture(scope="module")
+def rows(compiled, run):
+    return replay(run, window=3)
+
+
+def test_a_kind_of_criterion_compiles_once(compiled, rows):
+    kinds = exit_kinds.criteria(3) + exit_kinds.other_windows(3, 5)
+    assert len(rows) > 10 * len(kinds) == 10 * compiled._cache_size()
+
+
+def test_a_row_is_what_evaluation_says(run, rows):
+    for row in rows:
+        criterion = exit_settings.from_dict(row["exit"])
+        want = evaluation.at_exit(
+            run.config, run.logits, run.labels, run.lengths, criterion
+        )
+        assert (row["metric"], row["score"]) == ("f1", want["f1"])
+        for name in ("mean_exit_layer", "layer_ratio", "exit_histogram", "rule_counts"):
+            assert row[name] == want[name]
+        if row["criterion"] != "fixed_depth":
+            assert row["flops_ratio"] == want["flops_ratio"]
+        assert getattr(criterion, row["parameter"]) == row["value"]
+        assert row["texts_per_second"] is None
+    assert {(row["model"], row["seed"], row["set"]) for row in rows} == {
+        ("a/model", 7, "dev.tsv")
+    }
+
+
+def test_every_criterion_all_along_its_grid(rows):
+    kinds = exit_kinds.criteria(3) + exit_kinds.other_windows(3, 5)
+    want = [point for kind in kinds for point in exit_kinds.points(kind, CONFIG)]
+    assert [exit_settings.from_dict(row["exit"]) for row in rows] == want
+    windows = {row["window"] for row in rows if row["criterion"] == "monotone"}
+    assert windows == {2, 3, 4}
+
+
+def test_a_fixed_depth_costs_a_model_of_that_depth(run, rows):
+    fixed = [row for row in rows if row["criterion"] == "fixed_depth"]
+    for row in fixed:
+        short = dataclasses.replace(CONFIG, num_hidden_layers=row["value"])
+        cost = flops.full_text(short, run.lengths).sum() / run.cost
+        assert row["flops_ratio"] == pytest.approx(float(cost))
+    assert fixed[-1]["flops_ratio"] == 1
+
+
+def test_a_plain_model_has_its_last_layer_only(run):
+    [row] = replay(dataclasses.replace(run, method="plain"), window=3)
+    assert exit_settings.from_dict(row["exit"]) == FixedDepth(5)
+    assert row["flops_ratio"] == 1 and row["mean_exit_layer"] == 5
