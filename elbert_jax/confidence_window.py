@@ -9,11 +9,10 @@ References:
 
 import dataclasses
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from elbert_jax.exits import first_rule, probabilities, puzzlement
+from elbert_jax.exits import first_rule, probabilities, puzzlement, register
 
 
 def _check(criterion: str, known: tuple[str, ...], window: int) -> None:
@@ -32,7 +31,7 @@ def _slide(window: Array, newest: Array) -> Array:
     return jnp.concatenate([window[:, 1:], newest[:, None]], axis=1)
 
 
-@jax.tree_util.register_dataclass
+@register
 @dataclasses.dataclass(frozen=True)
 class ConfidenceWindow:
     """ELBERT's two stages: confident now, or settled over a window of outputs.
@@ -86,7 +85,7 @@ class ConfidenceWindow:
         return jnp.zeros(len(p), bool)
 
 
-@jax.tree_util.register_dataclass
+@register
 @dataclasses.dataclass(frozen=True)
 class Elbert2021:
     """The rules of ELBERT's published code, kept for reproduction.

@@ -26,7 +26,8 @@ References:
 """
 
 import dataclasses
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +36,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
 LAST_LAYER = "last_layer"  # the name of rule 0: no rule fired before the end
+
+Kind = TypeVar("Kind")
 
 
 class Criterion(Protocol):
@@ -72,13 +75,35 @@ def puzzlement(logits: Float[Array, "... C"]) -> Float[Array, "..."]:
     return entropy(logits) / jnp.log(float(logits.shape[-1]))
 
 
+def register(kind: type[Kind]) -> type[Kind]:
+    """Makes a criterion a pytree, whose leaves are the fields that are not static.
+
+    To jaxlib 0.10 two classes of `jax.tree_util.register_dataclass` are one structure
+    if their static fields are equal. Their hashes differ, so that only now and then a
+    compiled function is taken for that of the other class.
+    """
+    fields = dataclasses.fields(cast(Any, kind))
+    static = [field.name for field in fields if field.metadata.get("static")]
+    leaves = [field.name for field in fields if field.name not in static]
+
+    def flatten(criterion: Kind) -> tuple[list[Any], tuple[Any, ...]]:
+        values = vars(criterion)
+        return [values[name] for name in leaves], tuple(map(values.get, static))
+
+    def unflatten(values: tuple[Any, ...], children: Iterable[Any]) -> Kind:
+        return kind(**dict(zip(leaves, children)), **dict(zip(static, values)))
+
+    jax.tree_util.register_pytree_node(kind, flatten, unflatten)
+    return kind
+
+
 def first_rule(*fired: Bool[Array, " B"]) -> Int[Array, " B"]:
     """Returns the 1-based position of the first true argument, 0 where none is."""
     stacked = jnp.stack(fired)
     return jnp.where(stacked.any(0), stacked.argmax(0) + 1, 0).astype(jnp.int32)
 
 
-@jax.tree_util.register_dataclass
+@register
 @dataclasses.dataclass(frozen=True)
 class Entropy:
     """Exit where the entropy is below a threshold.
@@ -115,7 +140,7 @@ def _no_label_yet(ids: Int[Array, " B"]) -> tuple[Int[Array, " B"], Int[Array, "
     return jnp.full_like(ids, -1), jnp.zeros_like(ids)
 
 
-@jax.tree_util.register_dataclass
+@register
 @dataclasses.dataclass(frozen=True)
 class Patience:
     """Exit once the label has repeated `patience` times in a row (PABEE)."""
@@ -136,7 +161,7 @@ class Patience:
         return (label, count), first_rule((count >= self.patience) & (label >= 0))
 
 
-@jax.tree_util.register_dataclass
+@register
 @dataclasses.dataclass(frozen=True)
 class Count:
     """Exit once the label has repeated `count` times, in a row or not.
@@ -161,7 +186,7 @@ class Count:
         return (label, count), first_rule((count >= self.count) & (label >= 0))
 
 
-@jax.tree_util.register_dataclass
+@register
 @dataclasses.dataclass(frozen=True)
 class FixedDepth:
     """Exit at a depth laid down beforehand: one for all texts, or one for each."""
@@ -182,7 +207,7 @@ class FixedDepth:
         return left, first_rule((left <= 0) & jnp.isfinite(logits).all(-1))
 
 
-@jax.tree_util.register_dataclass
+@register
 @dataclasses.dataclass(frozen=True)
 class AnyOf:
     """Exit once any of several criteria says so; the first named one is reported."""

@@ -45,6 +45,19 @@ def test_puzzlement():
     assert np.isnan(u(1.0, 0.0))  # a logit of -inf
 
 
+def test_every_class_has_a_structure_of_its_own():
+    """What is compiled for one would otherwise serve another, when hashes collide."""
+    kinds = (ConfidenceWindow, Elbert2021, Entropy, Patience, Count, FixedDepth)
+    each = [kind() for kind in kinds] + [AnyOf((kind(),)) for kind in kinds]
+    structures = [jax.tree.structure(criterion) for criterion in each]
+    for number, structure in enumerate(structures):
+        assert [structure == other for other in structures].index(True) == number
+        assert (
+            jax.tree.unflatten(structure, jax.tree.leaves(each[number])) == each[number]
+        )
+    assert jax.tree.leaves(ConfidenceWindow(0.3, 5)) == [0.3, 1e-6, 0.01]
+
+
 def window(criterion="monotone", **thresholds):
     """A window of three layers with stage 1 off, unless `delta` is given."""
     values = {"delta": 0.0, "window": 3} | thresholds
