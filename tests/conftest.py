@@ -30,9 +30,9 @@ def shared_data() -> pathlib.Path:
     return SHARED_DATA
 
 
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory) -> Classifier:
-    """A random model of 5 layers and 3 classes, whose texts leave at many layers."""
+@pytest.fixture(scope="session")
+def random_model(tmp_path_factory):
+    """Configuration, parameters and tokenizer of 5 layers and 3 classes."""
     words = ["although sales fell in the first quarter, operating profit rose", "bank"]
     tokenizer = train_tokenizer(words, 60, tmp_path_factory.mktemp("tokenizer"))
     config = AlbertConfig(
@@ -48,7 +48,19 @@ def classifier(tmp_path_factory) -> Classifier:
     )
     params = albert.init(config, jax.random.key(5))
     params["classifier"]["kernel"] *= 3
-    labels = ("negative", "neutral", "positive")
-    exit = ConfidenceWindow(0.1, 3)
-    devices = jax.devices()[:2]
-    return Classifier(config, params, labels, tokenizer, exit, slots=3, devices=devices)
+    return config, params, tokenizer
+
+
+@pytest.fixture(scope="module")
+def classifier(random_model) -> Classifier:
+    """The random model, whose texts leave at many layers."""
+    config, params, tokenizer = random_model
+    return Classifier(
+        config,
+        params,
+        ("negative", "neutral", "positive"),
+        tokenizer,
+        ConfidenceWindow(0.1, 3),
+        slots=3,
+        devices=jax.devices()[:2],
+    )

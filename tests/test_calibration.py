@@ -256,12 +256,14 @@ def test_texts_without_labels_prove_nothing(tmp_path, capsys):
     file = tmp_path / "x.tsv"
     file.write_text("text\tlabel\na\tgood\nb\t\n")
     read = functools.partial(corpus.read, split="test", data_dir=None)
-    assert [example.text for example in read(str(file), None)] == ["a"]
+    name, examples = read(str(file), None)
+    assert name == str(file) and [example.text for example in examples] == ["a"]
     assert "1 rows without a label" in capsys.readouterr().err
     file.write_text("text\tlabel\nb\t\n")
     with pytest.raises(UserError, match="no text with a label"):
         read(str(file), None)
-    assert len(read(None, "synthetic")) == 1200
+    name, examples = read(None, "synthetic")
+    assert name == "synthetic, test" and len(examples) == 1200
     for neither_or_both in ((None, None), (str(file), "synthetic")):
         with pytest.raises(UserError, match="--file=FILE or --task=NAME"):
             read(*neither_or_both)

@@ -294,7 +294,7 @@ def test_label_is_patience_of_one_less(seed, classes, size):
 def slow_rule(criterion, seen):
     """Returns the rule that fires after the probabilities `seen`, or None."""
     if isinstance(criterion, FixedDepth):
-        at_it = len(seen) >= criterion.depth and np.isfinite(seen[-1]).all()
+        at_it = len(seen) >= np.asarray(criterion.depth) and np.isfinite(seen[-1]).all()
         return "fixed_depth" if at_it else None
     if isinstance(criterion, Count):
         labels = [np.argmax(p) if np.isfinite(p).all() else None for p in seen]

@@ -48,8 +48,8 @@ def reference(name):
 chunks = st.lists(st.lists(st.integers(0, CORPUS - 1), max_size=20), max_size=4)
 
 
-@pytest.mark.parametrize("name", ["monotone", "any of", "never"])
-@settings(deadline=None, max_examples=20, derandomize=True)
+@pytest.mark.parametrize("name", ["monotone", "any of"])
+@settings(deadline=None, max_examples=10, derandomize=True)
 @given(chunks=chunks)
 def test_any_chunks(name, chunks):
     mesh = device_mesh(jax.devices()[:2])
