@@ -225,7 +225,7 @@ def test_nan_stays_in_its_own_slot_and_never_leaves_early():
     params["embeddings"]["word_embeddings"]["embedding"] = table.at[48].set(jnp.nan)
     poisoned = (np.array([1, 48, 2], np.int32), np.zeros(3, np.int32))
     texts = [*corpus()[:5], poisoned, *corpus()[5:]]
-    for name in CRITERIA:
+    for name in ("monotone", "any of"):
         results, *_ = engine.run(
             params, make_queue(texts, 8), CRITERIA[name], config=CONFIG, slots=4
         )
