@@ -10,6 +10,7 @@ Expect: it depends on your data.
 from typing import Any
 
 import ml_collections
+from ml_collections.config_dict import placeholder
 
 
 def get_config() -> Any:  # a ConfigDict
@@ -30,6 +31,8 @@ def get_config() -> Any:  # a ConfigDict
     config.data.text_column = ""  # "": the first usual name that is there
     config.data.text_pair_column = ""
     config.data.label_column = ""
+    # More texts, .txt too, for methods whose heads learn from the last layer.
+    config.data.unlabelled_file = ""
     # Names for a table without a header line, with commas between them.
     config.data.columns = ""
     config.data.validation_columns = ""  # where they are others there
@@ -41,25 +44,39 @@ def get_config() -> Any:  # a ConfigDict
     config.data.drop_held_out = False  # training texts that are held out too
     config.data.max_train_samples = 0  # 0: all
 
-    config.weighting = "elbert"  # of the layers' losses; or "equal", "depth"
+    # elbert, plain, pabee and sustainable_count train all layers at once; deebert,
+    # fastbert and sustainable_kl the last one, then heads on the frozen rest.
+    # elbert_jax/recipes.py says what each is.
+    config.method = "elbert"
+    config.weighting = ""  # of exits trained at once: elbert equal depth; "": its own
     config.t_learning_rate = 1e-2  # of ELBERT's t_i
     config.batch_size = 32
     config.eval_batch_size = 64
     config.accumulate = 1  # batches to one update
     config.epochs = 3
-    config.steps = 0  # batches in all; 0: as many as `epochs` make
+    config.steps = 0  # batches, in place of epochs; 0: as many as those make
     config.optimizer = "adamw"  # or "lamb"
     config.learning_rate = 3e-5
-    config.warmup_ratio = 0.1
+    config.head_epochs = 5  # of heads on a frozen backbone, after the others
+    config.head_learning_rate = 2e-4  # theirs begin at random
+    config.warmup_ratio = 0.1  # of each stage
     config.weight_decay = 0.01
     config.clip_norm = 1.0
 
     config.metric = ""  # chooses the best epoch; "": the task's, or accuracy
-    config.exit = ml_collections.ConfigDict()  # what the model directory recommends
-    config.exit.name = "confidence_window"
-    config.exit.delta = 0.1
-    config.exit.window = 8
-    config.exit.criterion = "monotone"
+    # What the model directory recommends: confidence_window elbert2021 entropy patience
+    # count fixed_depth, or "": what goes with the method. A field that is not set is
+    # the exit's own, and one that it has not is passed over.
+    config.exit = ml_collections.ConfigDict()
+    config.exit.name = ""
+    config.exit.delta = placeholder(float)  # confidence_window, elbert2021
+    config.exit.window = placeholder(int)  # likewise
+    config.exit.criterion = placeholder(str)  # likewise; monotone range label none
+    config.exit.threshold = placeholder(float)  # entropy
+    config.exit.normalised = placeholder(bool)  # entropy
+    config.exit.patience = placeholder(int)
+    config.exit.count = placeholder(int)
+    config.exit.depth = placeholder(int)  # fixed_depth
 
     config.log_every = 20  # batches
     config.checkpoint_every = 500  # batches, and at the end of every epoch

@@ -37,12 +37,19 @@ def from_dict(values: Mapping[str, Any]) -> Criterion:
         return AnyOf(tuple(from_dict(each) for each in values["criteria"]))
     known = (*_BY_NAME, "any_of")
     _require(name in known, f"exit name is {name!r}; it may be {', '.join(known)}")
-    kinds = {field.name: field.type for field in dataclasses.fields(_BY_NAME[name])}
+    kinds = _fields(_BY_NAME[name])
     for key, value in values.items():
         _require(key in kinds, f"{name} has no {key!r}; it has {', '.join(kinds)}")
         if fault := _fault(kinds[key], value):
             raise ValueError(f"{name}.{key} is {value!r}; it must be {fault}")
     return _BY_NAME[name](**values)
+
+
+def _fields(kind: Any) -> dict[str, Any]:
+    """Returns the type of every field of a criterion; none of None."""
+    return (
+        {field.name: field.type for field in dataclasses.fields(kind)} if kind else {}
+    )
 
 
 def _fault(kind: Any, value: Any) -> str:
@@ -54,6 +61,29 @@ def _fault(kind: Any, value: Any) -> str:
     number = type(value) is int or (kind is float and type(value) is float)
     noun = "a number >= 0" if kind is float else "a whole number >= 0"
     return "" if number and value >= 0 else noun
+
+
+def chosen(values: Mapping[str, Any], default: Criterion) -> Criterion:
+    """Returns the criterion of a run's configuration.
+
+    Args:
+      values: a `name`, or "" for the default's; and fields of any criteria, None where
+        they are not set. Those that another criterion has are passed over.
+      default: what the values change.
+
+    Raises:
+      ValueError: see `from_dict`.
+    """
+    name = values.get("name")
+    base = {"name": name} if name else to_dict(default)
+    of_another = {field for kind in _BY_NAME.values() for field in _fields(kind)}
+    of_another -= {*_fields(_BY_NAME.get(base["name"]))}
+    given = {
+        key: value
+        for key, value in values.items()
+        if key != "name" and value is not None and key not in of_another
+    }
+    return from_dict(base | given)
 
 
 def to_dict(criterion: Criterion) -> dict[str, Any]:

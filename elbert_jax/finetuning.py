@@ -1,4 +1,4 @@
-"""Fine-tuning a classifier with a loss at every exit.
+"""Fine-tuning a classifier, by any of the methods of `recipes`.
 
 A run goes on from the first of these that is there: its own newest checkpoint, the
 checkpoint or hub id that `config.init` names, random weights shaped as `config.model`.
@@ -11,9 +11,7 @@ from typing import Any
 
 import grain
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from elbert_jax import (
     albert,
@@ -25,39 +23,20 @@ from elbert_jax import (
     metrics,
     model_card,
     operating_point,
+    recipes,
     trainer,
 )
 from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.data import batching, corpus
-from elbert_jax.data.batching import Batch
+from elbert_jax.data.batching import Batch, Epoch
 from elbert_jax.data.corpus import Config, Corpus
 from elbert_jax.errors import UserError
 from elbert_jax.exits import Criterion
-from elbert_jax.trainer import Effort, Evaluation, Loss, Stage
+from elbert_jax.recipes import Lesson, Recipe
+from elbert_jax.stage import Stage
+from elbert_jax.trainer import GRADIENT, Effort, Evaluation
 
 _DROPOUTS = {f.name for f in dataclasses.fields(AlbertConfig) if "dropout" in f.name}
-
-
-def make_loss(config: AlbertConfig, weighting: str) -> Loss:
-    """Returns the loss of `{"model": Albert's parameters, "t": ELBERT's t_i [D - 1]}`.
-
-    It measures `layer_loss`, `layer_accuracy` and `layer_weight`, [D] each.
-    """
-
-    def loss(variables: Any, batch: Batch, key: Array):
-        model = albert.bind(config, variables["model"])
-        logits = model(*batch.inputs, key=key)
-        labels, weight = batch.targets
-        by_layer = losses.layer_losses(logits, labels, weight)
-        weights = losses.layer_weights(weighting, variables["t"])
-        hits = (logits.argmax(-1) == labels[None]).astype(jnp.float32)
-        return (weights * by_layer).sum(), {
-            "layer_loss": by_layer,
-            "layer_accuracy": losses.weighted_mean(hits, weight),
-            "layer_weight": weights,
-        }
-
-    return loss
 
 
 def train(config: Config, workdir: str | pathlib.Path) -> None:
@@ -68,41 +47,47 @@ def train(config: Config, workdir: str | pathlib.Path) -> None:
         is not finite.
     """
     workdir = pathlib.Path(workdir).absolute()
-    criterion = _check(config)
+    recipe = _check(config)
     if trainer.is_finished(config, workdir):
         return
     data = corpus.load(config, workdir)
-    model_config, params = _initial_model(config, data)
+    model_config, params = _initial_model(config, recipe, data)
     length, positions = config.data.max_seq_length, model_config.max_position_embeddings
     if length > positions:
         raise UserError(
             f"config.data.max_seq_length is {length}, more than the model's {positions}"
         )
-    objective = _Classification(config, data, model_config, params, criterion)
+    objective = _Classification(config, recipe, data, model_config, params)
     trainer.fit(config, workdir, objective)
 
 
-def _check(config: Config) -> Criterion:
-    """Returns the criterion that is named; refuses values that no run can have."""
-    if config.weighting not in losses.WEIGHTINGS:
-        known = ", ".join(losses.WEIGHTINGS)
-        raise UserError(f"config.weighting is {config.weighting!r}; it may be {known}")
+def _check(config: Config) -> Recipe:
+    """Returns the recipe that is named; refuses values that no run can have."""
     if config.metric not in ("", *metrics.NAMES):
         known = ", ".join(metrics.NAMES)
         raise UserError(f"config.metric is {config.metric!r}; it may be {known}")
-    trainer.check(config, ["batch_size", "epochs", "eval_batch_size"])
+    trainer.check(config, ["batch_size", "epochs", "head_epochs", "eval_batch_size"])
     if config.steps < 0:
         raise UserError(f"config.steps is {config.steps}; it must be at least 0")
+    recipe = recipes.find(config)
+    _exit(config, recipe, 1)
+    return recipe
+
+
+def _exit(config: Config, recipe: Recipe, layers: int) -> Criterion:
     try:
-        return exit_settings.from_dict(config.exit.to_dict())
+        return exit_settings.chosen(config.exit.to_dict(), recipe.exit(layers))
     except ValueError as error:
         raise UserError(f"config.exit: {error}") from error
 
 
-def _initial_model(config: Config, data: Corpus) -> tuple[AlbertConfig, Params]:
+def _initial_model(
+    config: Config, recipe: Recipe, data: Corpus
+) -> tuple[AlbertConfig, Params]:
     key, labels = jax.random.fold_in(jax.random.key(config.seed), 0), len(data.labels)
+    heads = recipe.exit_heads
     if config.init:
-        start = hf.load(config.init, num_labels=labels, key=key)
+        start = hf.load(config.init, num_labels=labels, exit_heads=heads, key=key)
         start.tell()
         dropouts = {name: config.model[name] for name in _DROPOUTS & {*config.model}}
         model_config = dataclasses.replace(start.config, dtype=config.dtype, **dropouts)
@@ -119,6 +104,7 @@ def _initial_model(config: Config, data: Corpus) -> tuple[AlbertConfig, Params]:
             vocab_size=len(data.tokenizer),
             num_labels=labels,
             dtype=config.dtype,
+            exit_heads=heads,
         )
     except (TypeError, ValueError) as error:
         raise UserError(f"config.model: {error}") from error
@@ -131,34 +117,62 @@ class _Classification:
     def __init__(
         self,
         config: Config,
+        recipe: Recipe,
         data: Corpus,
         model_config: AlbertConfig,
         params: Params,
-        criterion: Criterion,
     ):
-        self.config, self.data, self.params = config, data, params
-        self.model_config, self.criterion = model_config, criterion
+        self.config, self.data = config, data
+        self.model_config, self.params = model_config, params
+        self.criterion = _exit(config, recipe, model_config.num_hidden_layers)
         self.dtype, self.t_learning_rate = config.dtype, config.t_learning_rate
         self.buckets = batching.bucket_lengths(config.data.max_seq_length)
-        self.eval_every = batching.steps_per_epoch(data.train, config.batch_size)
-        loss = make_loss(model_config, config.weighting)
-        self.steps = config.steps or self.eval_every * config.epochs
-        self.stages: Sequence[Stage] = [Stage(self.steps, loss)]
+        stages: list[Stage] = []
+        self.epochs: list[tuple[Lesson, Epoch]] = []  # of all stages
+        for lesson in recipe.lessons:
+            heads = lesson.learns == "heads"
+            epochs = config.head_epochs if heads else config.epochs
+            rate = config.head_learning_rate if heads else config.learning_rate
+            texts = data.train
+            if lesson.from_teacher:
+                texts = batching.joined(texts, data.unlabelled)
+            each = batching.steps_per_epoch(texts, config.batch_size)
+            steps = config.steps if config.steps and not heads else epochs * each
+            taught = [(steps, lesson.loss(model_config))]
+            trains = recipes.TRAINS[lesson.learns]
+            stages.append(Stage(taught, rate, each, trains, stacked=heads))
+            epochs = batching.epochs(texts, config.batch_size, steps)
+            self.epochs += [(lesson, epoch) for epoch in epochs]
+        self.stages: Sequence[Stage] = stages
+        self.ends = np.cumsum([epoch.steps for _, epoch in self.epochs])
+
+    def _epoch(self, step: int) -> tuple[float, Lesson]:
+        """Returns how many epochs end with a step, and what the last one teaches."""
+        index = int(np.searchsorted(self.ends, step))
+        lesson, epoch = self.epochs[index]
+        begin = self.ends[index] - epoch.steps
+        whole = batching.steps_per_epoch(epoch.texts, self.config.batch_size)
+        return round(index + (step - begin) / whole, 2), lesson
 
     def variables(self) -> Any:
         t = losses.initial_t(self.model_config.num_hidden_layers)
         return {"model": self.params, "t": t}
 
     def batches(self) -> grain.DatasetIterator[Batch]:
-        config, epochs = self.config, -(-self.steps // self.eval_every)
+        epochs = [epoch for _, epoch in self.epochs]
         return batching.train_iterator(
-            self.data.train, config.batch_size, epochs, config.seed, self.buckets
+            epochs, self.config.batch_size, self.config.seed, self.buckets
         )
 
     def flops(self, batch: Batch, step: int) -> float:
-        lengths = batch.mask.sum(1)[batch.weight > 0]
-        depth = self.model_config.num_hidden_layers
-        return float(flops.text(self.model_config, lengths, depth).sum())
+        config, lengths = self.model_config, batch.mask.sum(1)[batch.weight > 0]
+        depth = config.num_hidden_layers
+        forward = flops.text(config, lengths, depth).sum()
+        _, lesson = self._epoch(step)
+        if lesson.learns == "heads":
+            heads = (depth - 1) * flops.exit_head(config, lengths).sum()
+            return float(forward + (GRADIENT - 1) * heads)
+        return GRADIENT * float(forward)
 
     def _logits(self, params: Params) -> np.ndarray:
         held_out = self.data.validation
@@ -185,7 +199,7 @@ class _Classification:
         logits = self._logits(variables["model"])
         parts = {f"/{name}": texts for name, texts in self.data.parts.items()}
         measured = self._by_part(logits, {"": slice(None)} | parts)
-        epoch = round(step / self.eval_every, 2)
+        epoch, lesson = self._epoch(step)
         full, at_exit = measured[""]["full_depth"], measured[""]["at_exit"]
         row = {
             "epoch": epoch,
@@ -203,7 +217,15 @@ class _Classification:
             f"{at_exit[metric]:.4f} with early exit at layer "
             f"{at_exit['mean_exit_layer']:.2f} of {depth} on average"
         )
-        return Evaluation(row, full[metric], sentence)
+        score = full[metric]
+        if lesson.learns == "heads":  # full depth stays as it is
+            labels = self.data.validation.labels
+            predicted = logits.argmax(-1)
+            by_layer = [
+                metrics.classification(labels, each)[metric] for each in predicted
+            ]
+            score = float(np.mean(by_layer))
+        return Evaluation(row, score, sentence)
 
     def export(
         self, directory: pathlib.Path, variables: Any, step: int, effort: Effort
@@ -218,8 +240,9 @@ class _Classification:
             self.criterion,
         )
         report["parts"] = self._by_part(logits, data.parts)
-        hf.save(directory, config, params, data.labels)
+        hf.save(directory, config, params, data.labels, method=self.config.method)
         data.tokenizer.save(directory)
         operating_point.save(directory, self.criterion, report["at_exit"])
-        card = model_card.render(config, data, report, step, self.config)
+        exit = exit_settings.to_dict(self.criterion)
+        card = model_card.render(config, data, report, exit, step, self.config)
         (directory / "README.md").write_text(card)

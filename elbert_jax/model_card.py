@@ -14,6 +14,7 @@ def render(
     model: AlbertConfig,
     data: Corpus,
     report: Mapping[str, Any],
+    exit: Mapping[str, Any],
     step: int,
     config: Config,
 ) -> str:
@@ -23,12 +24,15 @@ def render(
       model: the model's shape.
       data: what it was trained and measured on.
       report: what `evaluation.report` measured on the held-out texts.
+      exit: the criterion that it was measured with, as `exit_settings` writes it.
       step: the training step whose parameters these are.
       config: of the run.
     """
     start = f"from {config.init}" if config.init else "from scratch, not pretrained"
     depth, metric = model.num_hidden_layers, data.metric
-    exit_setting = ", ".join(f"{k} = {v}" for k, v in config.exit.to_dict().items())
+    exit_setting = ", ".join(f"{name} = {value}" for name, value in exit.items())
+    unlabelled = len(data.unlabelled)
+    more = f", and {unlabelled:,} without labels" if unlabelled else ""
     scores = _table(
         ["", *metrics.NAMES, "mean exit layer", "FLOPs"],
         _scores(report, depth, f"early exit ({exit_setting})")
@@ -61,13 +65,15 @@ pipeline_tag: text-classification
 ---
 # ALBERT with early exit: {", ".join(data.labels)}
 
-- Trained {start}; the parameters of step {step}, seed {config.seed}.
-- Trained on {data.train_name}: {len(data.train):,} texts.
+- Trained {start}, by the method {config.method}; the parameters of step {step}, seed
+  {config.seed}.
+- Trained on {data.train_name}: {len(data.train):,} texts{more}.
 - Measured on {data.validation_name}: {len(data.validation):,} texts, which also
   chose the best step by {metric}.
 - Of texts beyond {config.data.max_seq_length} pieces it reads the \
 {config.data.truncation}.
-- {depth} layers, hidden size {model.hidden_size}, {model.vocab_size:,} pieces.
+- {depth} layers, hidden size {model.hidden_size}, {model.vocab_size:,} pieces; exit
+  heads: {model.exit_heads}.
 
 {scores}
 

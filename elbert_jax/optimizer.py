@@ -13,7 +13,11 @@ OPTIMIZERS: dict[str, Any] = {"adamw": optax.adamw, "lamb": optax.lamb}
 
 def decay_mask(params: Params) -> Params:
     """Returns True where weight decay applies: matrices, not biases or LayerNorms."""
-    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+
+    def decays(path: Any, _: Any) -> bool:
+        return path[-1].key in ("kernel", "embedding")  # a stack of biases is 2D too
+
+    return jax.tree.map_with_path(decays, params)
 
 
 def learning_rate(
@@ -26,6 +30,14 @@ def learning_rate(
     return optax.join_schedules([rise, fall], [warmup])
 
 
+def by_row(tx: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Returns an optimizer of stacked parameters: one for each row of the first axis.
+
+    So the rows learn together what each would learn alone, clipping included.
+    """
+    return optax.GradientTransformation(jax.vmap(tx.init), jax.vmap(tx.update))
+
+
 def build(
     schedule: optax.Schedule,
     *,
@@ -34,6 +46,7 @@ def build(
     clip_norm: float,
     accumulate: int,
     t_learning_rate: float = 0.0,
+    stacked: bool = False,
 ) -> optax.GradientTransformation:
     """Returns the optimizer of `{"model": parameters}`, with ELBERT's t_i as `"t"`.
 
@@ -44,11 +57,14 @@ def build(
       clip_norm: largest global norm of the model's gradient.
       accumulate: batches whose gradients are averaged into one update.
       t_learning_rate: of the t_i, which learn by Adam without decay (ELBERT: 1e-2).
+      stacked: the model's parameters are several models', row by row; see `by_row`.
     """
     model = optax.chain(
         optax.clip_by_global_norm(clip_norm),
         OPTIMIZERS[name](schedule, weight_decay=weight_decay, mask=decay_mask),
     )
+    if stacked:
+        model = by_row(model)
     parts: dict[Hashable, Any] = {"model": model, "t": optax.adam(t_learning_rate)}
     both = optax.multi_transform(parts, lambda variables: {k: k for k in variables})
     if accumulate == 1:

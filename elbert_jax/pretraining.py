@@ -25,7 +25,8 @@ from elbert_jax.data.passages import MaskedBatch, Passages, Vocabulary
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.data.vocabulary import train_tokenizer
 from elbert_jax.errors import UserError
-from elbert_jax.trainer import Effort, Evaluation, Loss, Stage
+from elbert_jax.stage import Loss, Stage
+from elbert_jax.trainer import GRADIENT, Effort, Evaluation
 
 
 class Phase(NamedTuple):
@@ -188,7 +189,7 @@ class _MaskedLM:
     ):
         self.config, self.phases, self.params = config, phases, params
         self.tokenizer, self.model_config = tokenizer, model_config
-        self.dtype, self.eval_every = config.dtype, config.eval_every
+        self.dtype = config.dtype
         self.store = token_store.build(
             _files(config), tokenizer, workdir / "tokens", config.data.text_column
         )
@@ -211,12 +212,16 @@ class _MaskedLM:
         total = sum(phase.share for phase in phases)
         ends = np.cumsum([phase.share for phase in phases]) / total * config.steps
         steps = np.diff(np.rint(ends).astype(int), prepend=0)
-        self.stages: Sequence[Stage] = [
-            Stage(
+        losses = [
+            (
                 int(count),
-                make_loss(model_config, phase.depth, config.mlm_every, config.remat),
+                make_loss(model_config, p.depth, config.mlm_every, config.remat),
             )
-            for count, phase in zip(steps, phases)
+            for count, p in zip(steps, phases)
+        ]
+        # One schedule and one optimizer through all phases.
+        self.stages: Sequence[Stage] = [
+            Stage(losses, config.learning_rate, config.eval_every)
         ]
         self.ends = np.cumsum(steps)
         self.plans = [
@@ -239,7 +244,7 @@ class _MaskedLM:
     def flops(self, batch: MaskedBatch, step: int) -> float:
         lengths, asked = batch.mask.sum(1), batch.weight.sum()
         depth = self._phase(step).depth
-        return float(
+        return GRADIENT * float(
             flops.text(self.model_config, lengths, depth).sum()
             + asked * flops.masked_piece(self.model_config)
         )

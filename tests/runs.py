@@ -7,12 +7,59 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
 import orjson
+import pytest
+
+from configs import default
+from elbert_jax.metric_writer import MetricWriter
 
 ROOT = pathlib.Path(__file__).parents[1]
 _SPEEDS = {"hours", "tokens_per_second", "mfu"}
+WORDS = {"good": ["gain", "rise", "win"], "bad": ["loss", "fall", "drop"]}
+
+
+def shrink(config: Any, layers: int) -> None:
+    """Makes a run's model tiny, and has every step logged."""
+    config.model.num_hidden_layers = layers
+    config.model.hidden_size = 16
+    config.model.embedding_size = 8
+    config.model.intermediate_size = 32
+    config.model.num_attention_heads = 2
+    config.model.max_position_embeddings = 32
+    config.model.initializer_range = 0.2
+    config.log_every = 1
+
+
+def write_texts(path: pathlib.Path, count: int, seed: int) -> pathlib.Path:
+    """Writes texts whose label one word decides, all of 8 pieces at most."""
+    draw = np.random.default_rng(seed)
+    lines = ["sentence\tlabel"]
+    for _ in range(count):
+        label = str(draw.choice(list(WORDS)))
+        filler = draw.choice(["the", "bank", "shares", "of"])
+        lines.append(f"{filler} {draw.choice(WORDS[label])}\t{label}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def fine_tuning(folder: pathlib.Path) -> Any:
+    """Returns the configuration of a small run on such texts: 6 batches an epoch."""
+    config = default.get_config()
+    shrink(config, layers=3)
+    config.data.train_file = str(write_texts(folder / "train.tsv", 96, 0))
+    config.data.validation_file = str(write_texts(folder / "dev.tsv", 24, 1))
+    config.data.vocab_size = 60
+    config.data.max_seq_length = 16
+    config.exit.window = 2
+    config.batch_size = 16
+    config.epochs = 6
+    config.learning_rate = 5e-3
+    config.checkpoint_every = 4
+    return config
 
 
 def rows_of(workdir: pathlib.Path) -> list[dict]:
@@ -22,9 +69,14 @@ def rows_of(workdir: pathlib.Path) -> list[dict]:
 
 
 def assert_killed_or_not_is_the_same(
-    command: str, base: str, config, folder: pathlib.Path, kills: Sequence[int]
+    command: str,
+    base: str,
+    config: Any,
+    whole: pathlib.Path,
+    folder: pathlib.Path,
+    kills: Sequence[int],
 ) -> None:
-    """Runs a command twice, once without a stop and once killed after so many rows.
+    """Does a run again, as a user starts it, and killed after so many rows.
 
     Both must leave the same rows, but for their times, and the same weights.
 
@@ -32,7 +84,8 @@ def assert_killed_or_not_is_the_same(
       command: a module of the package, such as "train".
       base: the module of configs/ that `config` was made from.
       config: of the run.
-      folder: gets both workdirs.
+      whole: workdir of the run without a stop.
+      folder: gets the other one's.
       kills: rows in the log at which a start is killed.
     """
     source = folder / "config.py"
@@ -47,9 +100,10 @@ def assert_killed_or_not_is_the_same(
         "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
+    killed = folder / "killed"
 
-    def start(workdir: pathlib.Path) -> subprocess.Popen:
-        flags = [f"--config={source}", f"--workdir={workdir}"]
+    def start() -> subprocess.Popen:
+        flags = [f"--config={source}", f"--workdir={killed}"]
         return subprocess.Popen(
             [sys.executable, "-m", f"elbert_jax.{command}", *flags],
             cwd=ROOT,
@@ -57,12 +111,8 @@ def assert_killed_or_not_is_the_same(
             stderr=subprocess.PIPE,
         )
 
-    whole, killed = folder / "whole", folder / "killed"
-    process = start(whole)
-    _, complaint = process.communicate()
-    assert process.returncode == 0, complaint.decode()
     for rows in kills:
-        process = start(killed)
+        process = start()
         log = killed / "metrics.jsonl"
         while process.poll() is None:
             if log.exists() and log.read_bytes().count(b"\n") >= rows:
@@ -71,11 +121,49 @@ def assert_killed_or_not_is_the_same(
             time.sleep(0.002)
         process.communicate()
         assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
-    process = start(killed)
+    process = start()
     _, complaint = process.communicate()
     assert process.returncode == 0, complaint.decode()
-    assert _untimed(rows_of(killed)) == _untimed(rows_of(whole))
-    weights = [run / "model" / "model.safetensors" for run in (whole, killed)]
+    _assert_same(killed, whole)
+
+
+def assert_interrupted_or_not_is_the_same(
+    start: Callable[[Any, pathlib.Path], None],
+    config: Any,
+    whole: pathlib.Path,
+    workdir: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: Sequence[int],
+) -> None:
+    """Does a run again, interrupted before so many rows, as a keyboard does it.
+
+    Args:
+      start: what trains a configuration in a workdir, here and now.
+      config: of the run.
+      whole: workdir of the run without a stop.
+      workdir: of the one that is interrupted.
+      monkeypatch: of the test.
+      rows: in the log at which it is, start by start.
+    """
+    write = MetricWriter.write
+
+    def interrupted(self: Any, *row: Any) -> None:
+        if len(rows_of(workdir)) == count:
+            raise KeyboardInterrupt
+        write(self, *row)
+
+    monkeypatch.setattr(MetricWriter, "write", interrupted)
+    for count in rows:
+        with pytest.raises(KeyboardInterrupt):
+            start(config, workdir)
+    monkeypatch.undo()
+    start(config, workdir)
+    _assert_same(workdir, whole)
+
+
+def _assert_same(one: pathlib.Path, other: pathlib.Path) -> None:
+    assert _untimed(rows_of(one)) == _untimed(rows_of(other))
+    weights = [run / "model" / "model.safetensors" for run in (one, other)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
 

@@ -9,7 +9,7 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from elbert_jax import exit_settings, metrics
+from elbert_jax import exit_settings, metrics, recipes
 from elbert_jax.albert import AlbertConfig
 from elbert_jax.data import tasks, tokenization
 
@@ -58,7 +58,8 @@ def test_every_configuration_holds_known_values(name, monkeypatch):
     assert {*config.model} <= {f.name for f in dataclasses.fields(AlbertConfig)}
     AlbertConfig(**config.model)
     if base == "default":
-        exit_settings.from_dict(config.exit.to_dict())
+        exit = recipes.find(config).exit(12)
+        exit_settings.chosen(config.exit.to_dict(), exit)
         assert config.metric in ("", *metrics.NAMES)
         assert config.data.truncation in tokenization.TRUNCATIONS
         assert not config.data.task or tasks.find(config.data.task)

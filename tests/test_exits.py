@@ -438,3 +438,36 @@ def test_one_line_says_what_to_mend(values, message):
     with pytest.raises(ValueError) as error:
         exit_settings.from_dict(values)
     assert message in str(error.value)
+
+
+UNSET = {"name": "", "delta": None, "window": None, "threshold": None, "depth": None}
+
+
+@pytest.mark.parametrize(
+    ("values", "default", "want"),
+    [
+        ({}, Entropy(0.4), Entropy(0.4)),
+        ({"threshold": 0.3}, Entropy(normalised=True), Entropy(0.3, normalised=True)),
+        ({"delta": 0.3}, ConfidenceWindow(), ConfidenceWindow(0.3)),
+        # What another criterion has is passed over: a file serves every method.
+        ({"delta": 0.3, "window": 4}, Entropy(0.4), Entropy(0.4)),
+        ({"name": "fixed_depth", "depth": 3}, Entropy(), FixedDepth(3)),
+        (
+            {"name": "any_of", "criteria": [{"delta": 0.2}], "delta": 0.3},
+            Entropy(),
+            AnyOf((ConfidenceWindow(0.2),)),
+        ),
+    ],
+)
+def test_a_configuration_changes_the_exit_of_a_method(values, default, want):
+    assert exit_settings.chosen(UNSET | values, default) == want
+
+
+def test_a_configurations_faults_are_told():
+    for values, message in (
+        ({"name": "pabee"}, "exit name is 'pabee'"),
+        ({"dleta": 0.3}, "entropy has no 'dleta'"),
+        ({"threshold": -1.0}, "entropy.threshold is -1.0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            exit_settings.chosen(UNSET | values, Entropy())

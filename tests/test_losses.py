@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 
 from elbert_jax import losses
 
@@ -50,8 +51,9 @@ def test_other_weights():
     t = losses.initial_t(4)
     np.testing.assert_array_equal(losses.layer_weights("equal", t), [1, 1, 1, 1])
     np.testing.assert_array_equal(losses.layer_weights("depth", t), [1, 2, 3, 4])
-    with pytest.raises(ValueError, match="'last'; it may be elbert, equal, depth"):
-        losses.layer_weights("last", t)
+    np.testing.assert_array_equal(losses.layer_weights("last", t), [0, 0, 0, 1])
+    with pytest.raises(ValueError, match="'first'; it may be elbert, equal, depth"):
+        losses.layer_weights("first", t)
 
 
 def total(t, by_layer):
@@ -81,3 +83,21 @@ def test_t_pulls_weight_to_the_lowest_loss(by_layer, want):
     for _ in range(300):
         t = descend(t)
     np.testing.assert_allclose(losses.layer_weights("elbert", t), want, atol=0.01)
+
+
+def test_distillation_is_the_divergence_from_the_last_layer():
+    logits = np.random.default_rng(0).normal(0, 3, (4, 5, 3)).astype(np.float32)
+    weight = np.array([1, 1, 0, 1, 1], np.float32)
+    p = scipy.special.softmax(logits, axis=-1)
+    by_text = scipy.special.rel_entr(p, p[-1]).sum(-1)  # KL(student || teacher)
+    want = by_text[:, weight > 0].mean(-1)
+    got = losses.distillation(jnp.array(logits), jnp.array(weight))
+    np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+def test_the_teacher_gets_no_gradient():
+    logits = jnp.asarray(np.random.default_rng(0).normal(0, 3, (4, 5, 3)), jnp.float32)
+    total = lambda x: losses.distillation(x, jnp.ones(5)).sum()  # noqa: E731
+    gradient = jax.grad(total)(logits)
+    np.testing.assert_array_equal(gradient[-1], np.zeros((5, 3)))
+    assert np.abs(gradient[:-1]).min() > 0

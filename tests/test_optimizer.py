@@ -29,9 +29,10 @@ def optax_promotes():
         yield
 
 
-def build(schedule=RATE, *, weight_decay=0.0, clip_norm=1.0, accumulate=1):
+def build(schedule=RATE, *, weight_decay=0.0, clip_norm=1.0, accumulate=1, **others):
     return optimizer.build(
         schedule,
+        **others,
         weight_decay=weight_decay,
         clip_norm=clip_norm,
         t_learning_rate=0.01,
@@ -39,7 +40,7 @@ def build(schedule=RATE, *, weight_decay=0.0, clip_norm=1.0, accumulate=1):
     )
 
 
-def after(tx, gradients):
+def after(tx, gradients, params=PARAMS):
     """Returns the parameters after each of the gradients."""
 
     @jax.jit
@@ -47,7 +48,7 @@ def after(tx, gradients):
         updates, state = tx.update(gradient, state, params)
         return optax.apply_updates(params, updates), state
 
-    params, state, seen = PARAMS, tx.init(PARAMS), []
+    state, seen = tx.init(params), []
     for gradient in gradients:
         params, state = step(params, state, gradient)
         seen.append(params)
@@ -75,10 +76,32 @@ def test_decay_is_for_matrices_alone():
 
 
 def test_decay_mask_of_albert():
-    config = AlbertConfig(vocab_size=8, hidden_size=24, intermediate_size=8)
+    config = AlbertConfig(
+        vocab_size=8, hidden_size=24, intermediate_size=8, exit_heads="mlp"
+    )
     params = jax.eval_shape(lambda: albert.init(config, jax.random.key(0)))
     for path, decays in jax.tree.leaves_with_path(optimizer.decay_mask(params)):
         assert decays == (path[-1].key in ("kernel", "embedding")), path
+
+
+@pytest.mark.parametrize("name", ["adamw", "lamb"])
+def test_stacked_models_learn_together_what_each_learns_alone(name):
+    settings = {"name": name, "weight_decay": 0.5, "clip_norm": 2.0}
+    schedule = optimizer.learning_rate(0.1, 3, 0.5)
+    gradients = [(a, b) for a, b in zip(random_gradients(3), random_gradients(6)[3:])]
+    starts = PARAMS, jax.tree.map(lambda x: x * 3 - 1, PARAMS)
+
+    def stack(pair):
+        whole = jax.tree.map(lambda *x: jnp.stack(x), *pair)
+        return {"model": whole["model"]}
+
+    tx = build(schedule, stacked=True, **settings)
+    got = after(tx, [stack(pair) for pair in gradients], stack(starts))[-1]
+    alone = [
+        after(build(schedule, **settings), [pair[i] for pair in gradients], start)[-1]
+        for i, start in enumerate(starts)
+    ]
+    assert_close(got, stack(alone))
 
 
 def test_t_has_a_learning_rate_of_its_own():

@@ -9,7 +9,7 @@ import pytest
 from configs import default, pretrain_default
 from elbert_jax import finetuning, hf, pretraining, weight_table
 from elbert_jax.errors import UserError
-from tests.runs import assert_killed_or_not_is_the_same, rows_of
+from tests import runs
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,20 +36,13 @@ def tiny_config(folder: pathlib.Path):
     config.data.files = str(write_books(folder / "books.txt", 12))
     config.data.vocab_size = 40
     config.data.held_out = 0.2
-    config.model.num_hidden_layers = 4
-    config.model.hidden_size = 16
-    config.model.embedding_size = 8
-    config.model.intermediate_size = 32
-    config.model.num_attention_heads = 2
-    config.model.max_position_embeddings = 32
-    config.model.initializer_range = 0.2
+    runs.shrink(config, layers=4)
     config.phases = ((2, 16, 0.5), (0, 24, 0.5))  # 0: the depth of the model, 4
     config.batch_tokens = 256
     config.steps = 60
     config.learning_rate = 2e-2
     config.eval_every = 25
     config.eval_tokens = 512
-    config.log_every = 1
     config.checkpoint_every = 10
     return config
 
@@ -64,7 +57,7 @@ def finished(tmp_path_factory):
 
 def test_a_run_learns_and_logs_its_speed(finished):
     _, workdir = finished
-    rows = rows_of(workdir)
+    rows = runs.rows_of(workdir)
     steps = [row for row in rows if "loss" in row]
     assert [row["step"] for row in steps] == list(range(1, 61))
     assert steps[-1]["mlm_loss"] < 0.6 * steps[0]["mlm_loss"]
@@ -85,17 +78,19 @@ def test_a_run_learns_and_logs_its_speed(finished):
     assert last["validation_mlm_perplexity"] == pytest.approx(perplexity)
 
 
-def test_killed_at_any_moment_it_gives_the_same_losses(tmp_path, finished):
-    config, _ = finished
-    assert_killed_or_not_is_the_same(
-        "pretrain", "pretrain_default", config, tmp_path, kills=(33,)
+def test_interrupted_between_phases_it_gives_the_same_losses(
+    tmp_path, finished, monkeypatch
+):
+    config, whole = finished
+    runs.assert_interrupted_or_not_is_the_same(
+        pretraining.pretrain, config, whole, tmp_path / "work", monkeypatch, (33,)
     )
 
 
 def test_the_card_says_what_was_seen(finished):
     _, workdir = finished
     card = (workdir / "model" / "README.md").read_text()
-    seen = [row for row in rows_of(workdir) if "loss" in row][-1]["tokens_seen"]
+    seen = [row for row in runs.rows_of(workdir) if "loss" in row][-1]["tokens_seen"]
     assert "from random weights" in card and "books.txt" in card
     assert f"{seen:,} tokens seen in 60 steps" in card
     assert card.count("\n| ") == 2 + 2 + 2 + 4  # two tables, a row a phase and a layer
@@ -129,7 +124,7 @@ def test_pretraining_goes_on_from_any_checkpoint_on_other_text(finished, tmp_pat
     config.data.files = str(write_books(tmp_path / "other.txt", 6, seed=1))
     config.steps, config.learning_rate = 2, 1e-30
     pretraining.pretrain(config, tmp_path / "work")
-    assert rows_of(tmp_path / "work")[-1]["validation_mlm_loss"] < 1.5
+    assert runs.rows_of(tmp_path / "work")[-1]["validation_mlm_loss"] < 1.5
     one = hf.load(workdir / "model", model=weight_table.PRETRAINING).params
     other = hf.load(tmp_path / "work" / "model", model=weight_table.PRETRAINING).params
     jax.tree.map(np.testing.assert_array_equal, one, other)

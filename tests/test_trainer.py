@@ -10,13 +10,22 @@ import optax
 import orjson
 import pytest
 
-from configs import default
-from elbert_jax import Classifier, albert, finetuning, losses, metrics, trainer
+from elbert_jax import (
+    Classifier,
+    albert,
+    finetuning,
+    losses,
+    metrics,
+    recipes,
+    stage,
+    trainer,
+)
 from elbert_jax.albert import AlbertConfig
 from elbert_jax.data import corpus
 from elbert_jax.data.batching import Batch
 from elbert_jax.errors import UserError
-from tests.runs import assert_killed_or_not_is_the_same, rows_of
+from elbert_jax.recipes import Lesson
+from tests import runs
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -25,54 +34,17 @@ def standard_promotion():
         yield
 
 
-WORDS = {"good": ["gain", "rise", "win"], "bad": ["loss", "fall", "drop"]}
-
-
-def write_texts(path: pathlib.Path, count: int, seed: int) -> pathlib.Path:
-    """Writes texts whose label one word of them decides."""
-    draw = np.random.default_rng(seed)
-    lines = ["sentence\tlabel"]
-    for _ in range(count):
-        label = str(draw.choice(list(WORDS)))
-        filler = " ".join(draw.choice(["the", "bank", "shares", "of"], 3))
-        lines.append(f"{filler} {draw.choice(WORDS[label])}\t{label}")
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
-def tiny_config(folder: pathlib.Path):
-    config = default.get_config()
-    config.data.train_file = str(write_texts(folder / "train.tsv", 96, 0))
-    config.data.validation_file = str(write_texts(folder / "dev.tsv", 24, 1))
-    config.data.vocab_size = 60
-    config.data.max_seq_length = 16
-    config.model.num_hidden_layers = 3
-    config.model.hidden_size = 16
-    config.model.embedding_size = 8
-    config.model.intermediate_size = 32
-    config.model.num_attention_heads = 2
-    config.model.max_position_embeddings = 16
-    config.model.initializer_range = 0.1
-    config.exit.window = 2
-    config.batch_size = 16
-    config.epochs = 6  # of 6 batches
-    config.learning_rate = 5e-3
-    config.log_every = 1
-    config.checkpoint_every = 4
-    return config
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    config = tiny_config(folder)
+    config = runs.fine_tuning(folder)
     finetuning.train(config, folder / "work")
     return config, folder / "work"
 
 
 def test_a_run_learns_and_logs_every_layer(finished):
     config, workdir = finished
-    rows = rows_of(workdir)
+    rows = runs.rows_of(workdir)
     steps = [row for row in rows if "loss" in row]
     assert [row["step"] for row in steps] == list(range(1, 37))
     assert steps[-1]["loss"] < 0.5 * steps[0]["loss"]
@@ -122,23 +94,23 @@ def test_a_finished_run_does_nothing_and_another_configuration_is_refused(
 def two_files(tmp_path_factory):
     """A run of 8 steps with two held-out files, before its first step."""
     folder = tmp_path_factory.mktemp("two_files")
-    config = tiny_config(folder)
-    write_texts(folder / "other.tsv", 9, 2)
+    config = runs.fine_tuning(folder)
+    runs.write_texts(folder / "other.tsv", 9, 2)
     config.data.validation_file += f",{folder}/other.tsv"
     config.data.max_seq_length = 8
     config.data.truncation = "tail"
     config.metric = "f1"
     config.steps = 8
     data = corpus.load(config, folder)
-    start, params = finetuning._initial_model(config, data)
-    criterion = finetuning._check(config)
-    return finetuning._Classification(config, data, start, params, criterion), folder
+    recipe = finetuning._check(config)
+    start, params = finetuning._initial_model(config, recipe, data)
+    return finetuning._Classification(config, recipe, data, start, params), folder
 
 
 def test_a_run_of_so_many_steps(two_files):
     run, _ = two_files
     assert [stage.steps for stage in run.stages] == [8]
-    assert len(list(itertools.islice(run.batches(), 9))) == 9  # the second epoch's too
+    assert len(list(run.batches())) == 8
 
 
 def test_every_held_out_file_is_reported(two_files):
@@ -166,18 +138,20 @@ def test_a_checkpoint_gets_the_dropouts_of_the_configuration(finished):
     config.init = str(workdir / "model")
     config.model.hidden_dropout_prob = 0.25  # of the layers, which have none there
     data = corpus.load(config, workdir)
-    start, _ = finetuning._initial_model(config, data)
+    start, _ = finetuning._initial_model(config, recipes.find(config), data)
     assert (start.hidden_dropout_prob, start.classifier_dropout_prob) == (0.25, 0.1)
 
 
 def test_killed_at_any_moment_it_gives_the_same_losses(tmp_path, finished):
-    config, _ = finished
-    # Not where a checkpoint lies.
-    assert_killed_or_not_is_the_same("train", "default", config, tmp_path, (19,))
+    config, whole = finished
+    kills = (19,)  # not where a checkpoint lies
+    runs.assert_killed_or_not_is_the_same(
+        "train", "default", config, whole, tmp_path, kills
+    )
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_the_step(tmp_path):
-    config = tiny_config(tmp_path)
+    config = runs.fine_tuning(tmp_path)
     config.learning_rate = 1e30
     config.log_every = 5
     config.clip_norm = 1e30
@@ -200,14 +174,14 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_the_step(tmp_path):
         (lambda c: c.update(metric="f2"), "config.metric is 'f2'; it may be accuracy"),
         (lambda c: c.update(steps=-1), "config.steps is -1"),
         (lambda c: c.data.update(truncation="middle"), "truncation is 'middle'"),
-        (lambda c: c.data.update(max_seq_length=99), "is 99, more than the model's 16"),
+        (lambda c: c.data.update(max_seq_length=99), "is 99, more than the model's 32"),
     ],
 )
 def test_a_mistake_in_the_configuration_is_named(
     tmp_path, monkeypatch, change, message
 ):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    config = tiny_config(tmp_path)
+    config = runs.fine_tuning(tmp_path)
     with config.unlocked():
         change(config)
     with pytest.raises(UserError, match=message):
@@ -247,8 +221,8 @@ def test_accumulated_batches_are_one_large_batch():
             "t": losses.initial_t(2),
         }
         zero, also = jnp.zeros(2, jnp.int32)
-        state = trainer.TrainState(zero, also, params, tx.init(params))
-        step = trainer.make_train_step(finetuning.make_loss(config, "elbert"), tx)
+        state = stage.TrainState(zero, also, params, tx.init(params))
+        step = stage.make_train_step(Lesson("all", "elbert").loss(config), tx)
         for batch in batches:
             state, _ = step(state, batch, jax.random.key(0))
         moved.append(state.params)

@@ -1,4 +1,4 @@
-"""What a training run learns from: two encoded splits, their classes, a tokenizer."""
+"""What a training run learns from: encoded texts, their classes, a tokenizer."""
 
 import dataclasses
 import pathlib
@@ -20,13 +20,14 @@ Config = Any  # an ml_collections.ConfigDict; its values have no static types
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Corpus:
-    """The training and the held-out texts of one task."""
+    """The training and the held-out texts of one task, and others without labels."""
 
     tokenizer: Tokenizer
     labels: tuple[str, ...]
     metric: str  # the score that chooses the best parameters
     train: Encoded
     validation: Encoded
+    unlabelled: Encoded
     train_name: str  # where the texts are from
     validation_name: str
     parts: Mapping[str, slice]  # of `validation`, by name, where it has several
@@ -51,6 +52,7 @@ def load(config: Config, workdir: pathlib.Path) -> Corpus:
     validation = [example for part in held_out.values() for example in part]
     if data.drop_held_out:
         train = _without(train, validation)
+    unlabelled = _unlabelled(data)
     if data.max_train_samples:
         train = train[: data.max_train_samples]
         train_name += f" (first {len(train)})"
@@ -68,6 +70,7 @@ def load(config: Config, workdir: pathlib.Path) -> Corpus:
         config.metric or (task.metric if task else "accuracy"),
         encode(tokenizer, train, labels, length),
         encode(tokenizer, validation, labels, length),
+        encode(tokenizer, unlabelled, labels, length),
         train_name,
         validation_name,
         dict(zip(held_out, map(slice, ends, ends[1:]))) if len(held_out) > 1 else {},
@@ -90,7 +93,7 @@ def _read(data: Config, task: Task | None) -> _Texts:
                 text=data.text_column or None,
                 text_pair=data.text_pair_column or None,
                 label=data.label_column or None,
-                columns=columns.split(",") if columns else None,
+                columns=_names(columns),
             )
 
         files, columns = data.validation_file.split(","), data.validation_columns
@@ -120,6 +123,10 @@ def _read(data: Config, task: Task | None) -> _Texts:
         f"{task.name}, {task.train}",
         f"{task.name}, {' and '.join(task.validation)}",
     )
+
+
+def _names(columns: str) -> list[str] | None:
+    return columns.split(",") if columns else None
 
 
 def _without(train: Sequence[Example], held_out: Sequence[Example]) -> list[Example]:
@@ -184,6 +191,23 @@ def _labelled(examples: Sequence[Example], source: str) -> list[Example]:
     if len(labelled) < len(examples):
         warn(f"{source}: {len(examples) - len(labelled)} rows without a label")
     return labelled
+
+
+def _unlabelled(data: Config) -> list[Example]:
+    file = data.unlabelled_file
+    if not file:
+        return []
+    columns = {
+        "text": data.text_column or None,
+        "text_pair": data.text_pair_column or None,
+    }
+    if rows.format_of(file) == "txt":  # a text a line
+        columns = {}
+    read = sources.read_file(file, columns=_names(data.columns), **columns)
+    examples = list(rows.without_bad(read, file))
+    if not examples:
+        raise UserError(f"{file} holds no text")
+    return [dataclasses.replace(example, label=None) for example in examples]
 
 
 def encode(
