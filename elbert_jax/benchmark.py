@@ -1,62 +1,76 @@
-"""Times slot refill beside full-depth and static batches, all in one run.
+"""Times slot refill beside everything that it could replace, all in one run.
 
-Run:    python -m elbert_jax.benchmark --model=DIR --file=texts.tsv
+    python -m elbert_jax.benchmark --json=quick.json
+    python -m elbert_jax.benchmark --suite=cpu --json=cpu.json --plots=FOLDER
+    python -m elbert_jax.benchmark --model=DIR --file=texts.tsv --parts=systems
+
+Without a model, weights and texts are random, in the shapes and lengths of real ones.
+What was stopped goes on where its file ends.
 """
 
-import pathlib
+import sys
+import tempfile
 
-import numpy as np
-import orjson
 from absl import flags
 
-from elbert_jax import errors, evaluation, machine_cache, tables, throughput
-from elbert_jax.classifier import Classifier
-from elbert_jax.data import batching, corpus
+from elbert_jax import (
+    drawn,
+    errors,
+    machine,
+    machine_cache,
+    parts,
+    roofline,
+    speed_plots,
+    workload,
+)
+from elbert_jax.bench import Bench
+from elbert_jax.benchmark_record import Record
 from elbert_jax.errors import UserError
+from elbert_jax.suite import SUITES, adapt
 
+_SUITE = flags.DEFINE_enum("suite", "quick", list(SUITES), "How much is timed.")
+_PARTS = flags.DEFINE_list("parts", None, f"All, or some of {','.join(parts.PARTS)}.")
 _MODEL = flags.DEFINE_string("model", None, "Model directory, or hub id.")
 _FILE = flags.DEFINE_string("file", None, "Labelled .tsv .csv .jsonl or .parquet.")
-_TEXTS = flags.DEFINE_integer("max_texts", None, "Takes this many, drawn at random.")
-_RATIO = flags.DEFINE_float("compute_ratio", 0.5, "Sets delta for this FLOPs ratio.")
+_SHAPE = flags.DEFINE_enum("shape", None, list(drawn.SHAPES), "Without --model.")
+_MIX = flags.DEFINE_enum("mix", "sst2", list(drawn.MIXES), "Lengths, without --file.")
+_TOKENIZER = flags.DEFINE_string("tokenizer", None, "Of raw text, without --model.")
+_DTYPE = flags.DEFINE_enum("dtype", None, ("float32", "bfloat16"), "To compute.")
+_TEXTS = flags.DEFINE_integer("max_texts", None, "For the comparison of systems.", 1)
+_RATIO = flags.DEFINE_float("compute_ratio", None, "Of early exit; by default 1/3.")
 _SLOTS = flags.DEFINE_string("slots", None, "Texts in a batch, of 16 tokens; or auto.")
-_REPEATS = flags.DEFINE_integer("repeats", 5, "Runs that are timed.", lower_bound=1)
+_REPEATS = flags.DEFINE_integer("repeats", None, "Runs that are timed.", lower_bound=1)
+_PEERS = flags.DEFINE_list("peers", None, f"Some of {','.join(parts.PEERS)}; or none.")
+_MINUTES = flags.DEFINE_float("minutes", None, "After these no part begins.")
 _JSON = flags.DEFINE_string("json", None, "File for every number.")
-_SAMPLE = 2000  # texts that delta is set on
+_PLOTS = flags.DEFINE_string("plots", None, "Folder for the curves.")
 
 
 def main(argv):
     del argv
     machine_cache.keep_programs()
-    if not _MODEL.value or not _FILE.value:
-        raise UserError("give --model=DIR and --file=FILE")
-    classifier = Classifier.from_pretrained(_MODEL.value, slots=_SLOTS.value)
-    examples = corpus.read_file(_FILE.value)
-    order = np.random.default_rng(0).permutation(len(examples))[: _TEXTS.value]
-    encoded, sample = (
-        corpus.encode(
-            classifier.tokenizer,
-            [examples[row] for row in rows],
-            classifier.labels,
-            classifier.max_length,
-        )
-        for rows in (order, order[:_SAMPLE])
+    changes = (_PARTS, _SHAPE, _DTYPE, _RATIO, _SLOTS, _REPEATS, _PEERS, _MINUTES)
+    suite = adapt(
+        SUITES[_SUITE.value], texts=_TEXTS.value, **{f.name: f.value for f in changes}
     )
-    buckets = batching.bucket_lengths(classifier.max_length)
-    batches = batching.eval_batches(sample, classifier.slots, buckets)
-    config, params = classifier.config, classifier.params
-    logits = evaluation.every_layer(config, params, batches, len(sample))
-    delta = evaluation.delta_for(
-        config, logits, sample.lengths, classifier.exit, _RATIO.value
-    )
-    classifier.set_delta(delta)
-    timed = throughput.measure(throughput.SYSTEMS, classifier, encoded, _REPEATS.value)
-    rows = throughput.compare(timed, config, encoded)
-    print(f"{len(encoded):,} texts, {classifier.slots} slots, {classifier.exit}")
-    print(tables.table(list(rows[0]), [list(row.values()) for row in rows]))
-    if _JSON.value:
-        pathlib.Path(_JSON.value).write_bytes(
-            orjson.dumps(rows, option=orjson.OPT_INDENT_2)
-        )
+    parts.check(suite)
+    if _MODEL.value and _FILE.value:
+        load = workload.Labelled(_MODEL.value, _FILE.value, suite.dtype, _TEXTS.value)
+        suite = suite.of_one_file(len(load.encoded), drawn.shape_name(load.config))
+    elif _MODEL.value or _FILE.value:
+        raise UserError("--model=DIR and --file=FILE go together")
+    else:
+        load = drawn.Drawn(suite.shape, suite.dtype, _MIX.value, _TOKENIZER.value)
+    source = {flag.name: flag.value for flag in (_MODEL, _FILE, _MIX, _TOKENIZER)}
+    record = Record(_JSON.value, source, suite, machine.describe())
+    peak = roofline.peak_flops(suite.dtype)
+    print(f"{record.title}; a large product: {peak / 1e9:,.0f} GFLOP/s")
+    with tempfile.TemporaryDirectory() as folder:
+        whole = parts.run(Bench(load, suite, peak, folder), record)
+    print(f"\n{record.ratios()}")
+    if _PLOTS.value:
+        speed_plots.draw(_PLOTS.value, record.data["rows"], record.title)
+    sys.exit(not whole)
 
 
 if __name__ == "__main__":

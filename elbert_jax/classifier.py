@@ -249,31 +249,31 @@ class Classifier:
 
     def run(self, encoded: Encoded) -> Answers:
         """Answers pre-tokenised texts."""
-        answers = Answers.empty(self.config, len(encoded))
-        ids = np.arange(len(encoded), dtype=np.int32)
-        for finished in self._ladder(encoded).feed(encoded, ids, last=True):
-            answers.take(finished)
-            answers.count(finished)
-        return answers
+        return self._ladder(encoded).answer(encoded)
 
-    def buckets_for(self, encoded: Encoded) -> tuple[int, ...]:
-        """Returns the padded lengths that texts like these get."""
+    def buckets_for(
+        self, encoded: Encoded, *, endless: bool = False
+    ) -> tuple[int, ...]:
+        """Returns the padded lengths of these texts, or of a stream of such texts."""
         if self.buckets:
             return self.buckets
+        each = None if endless else self._on_each_device(len(encoded))
 
         def at_least(length: int) -> int:
-            return _TEXTS_PER_BUCKET * self.budget.slots(length)
+            return _TEXTS_PER_BUCKET * self.budget.slots(length, each)
 
         return batching.fitting_lengths(encoded.lengths, at_least, self.max_length)
 
     def _ladder(self, encoded: Encoded, *, endless: bool = False) -> Ladder:
         """Returns a ladder for these texts, or for a stream that begins with them."""
-        return self._ladder_of(
-            self.buckets_for(encoded), None if endless else len(encoded)
-        )
+        lengths = self.buckets_for(encoded, endless=endless)
+        return self._ladder_of(lengths, None if endless else len(encoded))
+
+    def _on_each_device(self, texts: int) -> int:
+        return -(-texts // self.mesh.size)
 
     def _ladder_of(self, lengths: Sequence[int], texts: int | None) -> Ladder:
-        each = None if texts is None else -(-texts // self.mesh.size)  # device
+        each = None if texts is None else self._on_each_device(texts)
         return Ladder(
             self.params,
             self.config,

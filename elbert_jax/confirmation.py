@@ -4,7 +4,8 @@ Letters: D layers, M texts, C classes.
 """
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -13,12 +14,11 @@ import numpy as np
 import tqdm
 from jaxtyping import Bool, Float
 
-from elbert_jax import exits, throughput
+from elbert_jax import baselines, exits, throughput
 from elbert_jax.classifier import Classifier
 from elbert_jax.data.batching import Encoded
 from elbert_jax.exits import Criterion
 from elbert_jax.ladder import Answers
-from elbert_jax.throughput import System
 
 EDGE = 1e-5  # a text this near to its rule's edge may leave on either side of it
 FACTS = (
@@ -61,8 +61,7 @@ def near_edge(
 class _Claim:
     """What a replay says of a criterion; called, it answers by the engine, to compare.
 
-    As a system of `throughput` it compares every run, the first of them before any is
-    timed.
+    So every run is compared, the first of them before any is timed.
     """
 
     criterion: Criterion
@@ -72,7 +71,7 @@ class _Claim:
 
     def __call__(self, classifier: Classifier, encoded: Encoded) -> Answers:
         classifier.exit = self.criterion
-        answers = throughput.refill(classifier, encoded)
+        answers = classifier.run(encoded)
         differs = (
             (answers.layers != self.replayed.layer)
             | (answers.rules != self.replayed.rule)
@@ -123,31 +122,26 @@ def confirm(
         )
         for each in criteria
     ]
-    systems: dict[str, System] = {"full depth": throughput.full_depth}
-    systems |= {str(each.criterion): each for each in claims}
-    bar = tqdm.tqdm(
-        total=len(systems) * (repeats + 1), unit="run", leave=False, disable=None
-    )
-    with bar:
-        counted = {name: _counted(bar, system) for name, system in systems.items()}
-        timed = throughput.measure(counted, classifier, encoded, repeats)
+    calls = {"full depth": baselines.full_depth}
+    calls |= {str(each.criterion): each for each in claims}
+    total = len(calls) * (repeats + 1)
+    with tqdm.tqdm(total=total, unit="run", leave=False, disable=None) as bar:
+
+        def counted(call: Callable[[Classifier, Encoded], Answers]) -> Answers:
+            answers = call(classifier, encoded)
+            bar.update()
+            return answers
+
+        counting = {n: functools.partial(counted, call) for n, call in calls.items()}
+        timed = throughput.measure(counting, repeats)
     full, *others = timed.values()
     return [
         {
-            "texts_per_second": each.texts_per_second,
-            "full_depth_texts_per_second": full.texts_per_second,
+            "texts_per_second": len(encoded) / each.median,
+            "full_depth_texts_per_second": len(encoded) / full.median,
             "wall_clock_ratio": each.median / full.median,
             "edge_texts": int(claim.near.sum()),
             "moved_texts": claim.moved,
         }
         for claim, each in zip(claims, others, strict=True)
     ]
-
-
-def _counted(bar: tqdm.tqdm, system: System) -> System:
-    def counted(classifier: Classifier, encoded: Encoded) -> Answers:
-        answers = system(classifier, encoded)
-        bar.update()
-        return answers
-
-    return counted

@@ -68,6 +68,7 @@ class Finished:
     count: Int[Array, ""]
     slot_steps: Int[Array, ""]  # layer-steps taken, times N
     busy_steps: Int[Array, ""]  # of these, the ones that a text was in
+    length: int = dataclasses.field(metadata={"static": True})  # L
 
 
 @jax.tree_util.register_dataclass
@@ -182,6 +183,7 @@ def step(
         count=finished.count + leaves.sum(dtype=jnp.int32),
         slot_steps=finished.slot_steps + len(held),
         busy_steps=finished.busy_steps + held.sum(dtype=jnp.int32),
+        length=finished.length,
     )
     ids = jnp.where(leaves, EMPTY, slots.ids)
     return Slots(hidden, slots.lengths, ids, depth, state), finished
@@ -228,6 +230,7 @@ def advance(
         count=zero,
         slot_steps=zero,
         busy_steps=zero,
+        length=slots.hidden.shape[1],
     )
 
     def unfinished(carry: tuple[Slots, Finished, Array]) -> Array:

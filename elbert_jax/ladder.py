@@ -86,6 +86,8 @@ class Answers:
     rules: Int[np.ndarray, " M"]  # see `exits.rule_names`
     slot_steps: int = 0  # layer-steps, times the slots they were taken with
     busy_steps: int = 0  # of these, the ones that a text was in
+    slot_tokens: int = 0  # slot_steps, each times the length of its row
+    busy_tokens: int = 0  # the same of busy_steps
 
     @classmethod
     def empty(cls, config: AlbertConfig, texts: int) -> "Answers":
@@ -105,8 +107,15 @@ class Answers:
 
     def count(self, finished: Finished) -> None:
         """Adds up how full the slots were."""
-        self.slot_steps += int(np.sum(finished.slot_steps))
-        self.busy_steps += int(np.sum(finished.busy_steps))
+        slot_steps, busy_steps = map(np.sum, (finished.slot_steps, finished.busy_steps))
+        self.add_steps(int(slot_steps), int(busy_steps), finished.length)
+
+    def add_steps(self, slot_steps: int, busy_steps: int, length: int) -> None:
+        """Counts layer-steps of rows of `length` tokens."""
+        self.slot_steps += slot_steps
+        self.busy_steps += busy_steps
+        self.slot_tokens += slot_steps * length
+        self.busy_tokens += busy_steps * length
 
     @property
     def complete(self) -> bool:
@@ -180,6 +189,15 @@ class Ladder:
         if used:
             self._held = None if last or moving is None else (max(used), moving)
         return finished
+
+    def answer(self, encoded: Encoded) -> Answers:
+        """Answers texts, none longer than the last bucket, and waits for them."""
+        answers = Answers.empty(self.config, len(encoded))
+        ids = np.arange(len(encoded), dtype=np.int32)
+        for finished in self.feed(encoded, ids, last=True):
+            answers.take(finished)
+            answers.count(finished)
+        return answers
 
     def _enter(self, number: int, moving: Slots | None, held: Slots | None) -> Slots:
         """Returns a bucket's slots, with the texts that come up and those of before."""

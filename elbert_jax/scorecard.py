@@ -1,11 +1,12 @@
 """What `evaluate` measures of a classifier on labelled texts, and prints."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from elbert_jax import evaluation, exits, tables, throughput
+from elbert_jax import baselines, evaluation, exits, tables, throughput
 from elbert_jax.classifier import Classifier
 from elbert_jax.data import batching, corpus
 from elbert_jax.data.example import Example
@@ -43,9 +44,12 @@ def measure(
         config, logits, encoded.labels, encoded.lengths, classifier.exit
     )
     replayed = np.asarray(exits.exit_layer(classifier.exit, logits).layer)
-    systems = {"full depth": throughput.full_depth, "slot refill": throughput.refill}
-    timed = throughput.measure(systems, classifier, encoded, repeats)
-    answers = timed["slot refill"].answers
+    calls = {
+        "full depth": functools.partial(baselines.full_depth, classifier, encoded),
+        "slot refill": functools.partial(classifier.run, encoded),
+    }
+    timed = throughput.measure(calls, repeats)
+    answers = timed["slot refill"].result
     right = {
         "full_depth": logits[-1].argmax(-1) == encoded.labels,
         "early_exit": answers.logits.argmax(-1) == encoded.labels,

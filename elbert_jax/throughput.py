@@ -1,155 +1,109 @@
-"""Wall-clock of slot refill beside what it replaces, on the same texts in one run."""
+"""Wall-clock of several ways to answer the same texts, and where the time goes."""
 
 import dataclasses
-import functools
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
 import numpy as np
-from jaxtyping import Array
 
-from elbert_jax import albert, engine, flops, ladder
-from elbert_jax.albert import AlbertConfig, Params
-from elbert_jax.classifier import Classifier
-from elbert_jax.data import batching
-from elbert_jax.data.batching import Batch, Encoded
+from elbert_jax import flops
+from elbert_jax.albert import AlbertConfig
+from elbert_jax.data.batching import Encoded
 from elbert_jax.ladder import Answers
-
-System = Callable[[Classifier, Encoded], Answers]
 
 
 @dataclasses.dataclass(frozen=True)
 class Timed:
-    """What a system answered, and how long each run took."""
+    """What a call returned, and how long it took each time."""
 
-    answers: Answers
+    result: Any
     seconds: tuple[float, ...]
 
     @property
     def median(self) -> float:
         return float(np.median(self.seconds))
 
-    @property
-    def texts_per_second(self) -> float:
-        return len(self.answers.layers) / self.median
-
-
-@functools.partial(jax.jit, static_argnames="config")
-def _last_layer(params: Params, batch: Batch, *, config: AlbertConfig) -> Array:
-    model = albert.bind(config, params)
-    tokens, mask, types = batch.inputs
-
-    def step(x: Array, _: None) -> tuple[Array, None]:
-        return model.layer(x, mask), None
-
-    x = model.embed(tokens, types)
-    x, _ = jax.lax.scan(step, x, length=config.num_hidden_layers)
-    return model.classify(x)
-
-
-def full_depth(classifier: Classifier, encoded: Encoded) -> Answers:
-    """Answers at the last layer, in length-sorted batches as large as the slots."""
-    config = classifier.config
-    depth, answers = config.num_hidden_layers, Answers.empty(config, len(encoded))
-    buckets = classifier.buckets_for(encoded)
-    batches = batching.eval_batches(encoded, classifier.slots, buckets)
-    for batch in batches:
-        real = batch.weight > 0
-        logits = _last_layer(classifier.params, batch, config=config)
-        answers.logits[batch.index[real]] = np.asarray(logits)[real]
-        answers.slot_steps += depth * len(real)
-    answers.layers[:] = depth
-    answers.busy_steps = depth * len(encoded)
-    return answers
-
-
-def static_batches(classifier: Classifier, encoded: Encoded) -> Answers:
-    """Answers length-sorted batches with early exit; each waits for its slowest text.
-
-    It is the engine on queues no longer than its slots, so that nothing refills.
-    """
-    config, slots = classifier.config, classifier.slots
-    buckets = classifier.buckets_for(encoded)
-    answers = Answers.empty(config, len(encoded))
-    ids = np.arange(len(encoded), dtype=np.int32)
-    order = np.argsort(encoded.lengths, kind="stable")
-    for start in range(0, len(order), slots):
-        rows = order[start : start + slots]
-        length = next(b for b in buckets if b >= encoded.lengths[rows].max())
-        _, finished = engine.advance(
-            classifier.params,
-            engine.start(config, classifier.exit, slots, length),
-            ladder.queue(encoded, rows, ids, length, slots),
-            classifier.exit,
-            0,
-            config=config,
-        )
-        answers.take(finished)
-        answers.count(finished)
-    return answers
-
-
-def refill(classifier: Classifier, encoded: Encoded) -> Answers:
-    """Answers by slot refill."""
-    return classifier.run(encoded)
-
-
-SYSTEMS: Mapping[str, System] = {
-    "full depth, length-sorted batches": full_depth,
-    "early exit, static batches": static_batches,
-    "early exit, slot refill": refill,
-}
+    def speed(self, texts: int) -> dict[str, Any]:
+        """Returns texts a second: the median, and its spread."""
+        return {
+            "texts": texts,
+            "texts_per_second": texts / self.median,
+            "slowest": texts / max(self.seconds),
+            "fastest": texts / min(self.seconds),
+            "seconds": list(self.seconds),
+        }
 
 
 def measure(
-    systems: Mapping[str, System],
-    classifier: Classifier,
-    encoded: Encoded,
+    calls: Mapping[str, Callable[[], Any]],
     repeats: int,
+    warm: Mapping[str, Callable[[], Any]] | None = None,
 ) -> dict[str, Timed]:
-    """Times systems in turn, A B A B ..., after a warm-up of each."""
-    answers = {name: system(classifier, encoded) for name, system in systems.items()}
-    seconds = {name: [] for name in systems}
-    for _ in range(repeats):
-        for name, system in systems.items():
-            start = time.perf_counter()
-            system(classifier, encoded)
-            seconds[name].append(time.perf_counter() - start)
-    return {name: Timed(answers[name], tuple(seconds[name])) for name in systems}
+    """Times calls in turn, A B A B ..., after a warm-up of each.
 
-
-def compare(
-    timed: Mapping[str, Timed], config: AlbertConfig, encoded: Encoded
-) -> list[dict[str, Any]]:
-    """Returns a row a system, against the first, which answers at full depth.
-
-    "of D / mean exit" is the speed over full depth as a share of what the layers saved
-    would give were all texts alike; "of FLOPs saved" weighs each by its real tokens.
+    Args:
+      calls: by name; each returns when its work is done.
+      repeats: how often each is timed.
+      warm: what warms up in place of the calls of the same names.
     """
-    first, labels = next(iter(timed.values())), encoded.labels
-    full_cost = flops.full_text(config, encoded.lengths).sum()
-    rows = []
-    for name, each in timed.items():
-        answers = each.answers
-        ideal = float(first.answers.layers.mean() / answers.layers.mean())
-        ratio = first.median / each.median
-        cost = full_cost
-        if each is not first:
-            cost = flops.text(config, encoded.lengths, answers.layers).sum()
-        rows.append(
-            {
-                "system": name,
-                "texts/s": each.texts_per_second,
-                "fastest": len(labels) / min(each.seconds),
-                "slowest": len(labels) / max(each.seconds),
-                "accuracy": float((answers.logits.argmax(-1) == labels).mean()),
-                "mean exit layer": float(answers.layers.mean()),
-                "slots in use": answers.busy_steps / answers.slot_steps,
-                "over full depth": ratio,
-                "of D / mean exit": ratio / ideal,
-                "of FLOPs saved": float(ratio * cost / full_cost),
-            }
-        )
-    return rows
+    for call in {**calls, **(warm or {})}.values():
+        call()
+    results, seconds = {}, {name: [] for name in calls}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            results[name] = call()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: Timed(results[name], tuple(seconds[name])) for name in calls}
+
+
+def row(
+    timed: Timed,
+    config: AlbertConfig,
+    encoded: Encoded,
+    peak: float,
+    full: Answers,
+    like: Answers | None = None,
+) -> dict[str, Any]:
+    """Returns the speed of a system, how right it is, and where its time goes.
+
+    Args:
+      timed: `Answers` to the texts, and its times.
+      config: the model's shape.
+      encoded: the texts.
+      peak: FLOP/s that the machine reaches at most.
+      full: the answers at full depth, to these texts and perhaps more after them.
+      like: answers that should be the same, if not those; likewise.
+
+    Returns:
+      Beside `Timed.speed`: `mean_exit_layer`, and `compute_ratio`, that over D;
+      `accuracy`, where texts have labels; `agreement`, the share of labels that are as
+      at full depth; `logit_difference`, the largest from `like`, over texts that left
+      at the same layer; `useful_mfu`, the FLOPs of the real tokens, layer by layer,
+      over time and peak. That is the product of `padding`, real tokens in all rows with
+      a text; `slots`, rows with a text in all rows; `kernels`, what is left.
+    """
+    answers: Answers = timed.result
+    like, count = like or full, len(encoded)
+    labels, layers = answers.logits.argmax(-1), answers.layers
+    known = (encoded.labels >= 0).all()
+    same = layers == like.layers[:count]
+    difference = np.abs(answers.logits[same] - like.logits[:count][same])
+    cost = flops.text(config, encoded.lengths, layers)
+    if (layers == config.num_hidden_layers).all():  # it takes the head only once
+        cost = flops.full_text(config, encoded.lengths)
+    mfu = float(cost.sum() / timed.median / peak)
+    padding = float((layers * encoded.lengths).sum() / answers.busy_tokens)
+    slots = answers.busy_tokens / answers.slot_tokens
+    return timed.speed(count) | {
+        "mean_exit_layer": float(layers.mean()),
+        "compute_ratio": float(layers.mean() / config.num_hidden_layers),
+        "accuracy": float((labels == encoded.labels).mean()) if known else None,
+        "agreement": float((labels == full.logits[:count].argmax(-1)).mean()),
+        "logit_difference": float(difference.max(initial=0.0)),
+        "useful_mfu": mfu,
+        "padding": padding,
+        "slots": slots,
+        "kernels": mfu / padding / slots,
+    }

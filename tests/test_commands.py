@@ -83,19 +83,20 @@ def test_benchmark(model, tmp_path):
         "benchmark",
         f"--model={model}",
         f"--file={model}/texts.tsv",
+        "--parts=systems",
+        "--peers=",
         "--repeats=1",
-        "--max_texts=20",
-        "--slots=4",
-        f"--json={tmp_path}/rows.json",
+        "--max_texts=8",
+        "--slots=2",
+        f"--json={tmp_path}/record.json",
+        f"--plots={tmp_path}/plots",
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "20 texts, 4 slots" in done.stdout
-    rows = orjson.loads((tmp_path / "rows.json").read_bytes())
-    assert [row["system"].split(",")[0] for row in rows] == [
-        "full depth",
-        "early exit",
-        "early exit",
-    ]
+    assert "slot refill" in done.stdout and "8 texts of file, 2 slots" in done.stdout
+    record = orjson.loads((tmp_path / "record.json").read_bytes())
+    assert len(record["rows"]) == 7
+    assert all(0 < row["accuracy"] < 1 for row in record["rows"])
+    assert record["ratios"]["refill_over_static"] > 0
 
 
 @pytest.mark.parametrize(

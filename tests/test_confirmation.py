@@ -5,7 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from elbert_jax import ConfidenceWindow, Elbert2021, Patience, confirmation, evaluation
+from elbert_jax import (
+    Classifier,
+    ConfidenceWindow,
+    Elbert2021,
+    Patience,
+    confirmation,
+    evaluation,
+)
 from elbert_jax.confirmation import Disagreement, confirm, near_edge
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded
@@ -75,15 +82,15 @@ def test_the_engine_agrees_and_is_timed(classifier, encoded, logits):
 
 @pytest.mark.parametrize("what", ["layers", "rules", "logits"])
 def test_the_engine_disagrees(what, classifier, encoded, logits, monkeypatch):
-    refill = confirmation.throughput.refill
+    run = Classifier.run
 
     def wrong(classifier, encoded):
-        answers = refill(classifier, encoded)
+        answers = run(classifier, encoded)
         changed = getattr(answers, what).copy()
         changed[4] = -changed[4] if what == "logits" else changed[4] + 1
         return dataclasses.replace(answers, **{what: changed})
 
-    monkeypatch.setattr(confirmation.throughput, "refill", wrong)
+    monkeypatch.setattr(Classifier, "run", wrong)
     with pytest.raises(Disagreement, match="1 of 20 texts under .*: text 4 leaves at"):
         confirm(classifier, encoded, logits, CRITERIA[:1], 1)
     everywhere = np.ones(20, bool)

@@ -11,7 +11,6 @@ from elbert_jax import (
     evaluation,
     flops,
     scorecard,
-    throughput,
 )
 from elbert_jax.data import batching, corpus
 from elbert_jax.data.example import Example
@@ -106,20 +105,6 @@ def test_delta_for_a_ratio(classifier, encoded, logits):
         for step in range(101)
     }
     assert abs(ratios[delta] - 0.6) == min(abs(r - 0.6) for r in ratios.values())
-
-
-def test_systems_agree_and_count_their_steps(classifier, encoded):
-    timed = throughput.measure(throughput.SYSTEMS, classifier, encoded, 2)
-    full, static, refill = (each.answers for each in timed.values())
-    np.testing.assert_array_equal(static.layers, refill.layers)
-    np.testing.assert_allclose(static.logits, refill.logits, atol=1e-5)
-    assert static.busy_steps == refill.busy_steps == refill.layers.sum()
-    assert refill.slot_steps < static.slot_steps
-    assert full.busy_steps == 5 * len(encoded) <= full.slot_steps
-    last = refill.layers == 5
-    np.testing.assert_allclose(full.logits[last], refill.logits[last], atol=1e-5)
-    rows = throughput.compare(timed, classifier.config, encoded)
-    assert rows[0]["over full depth"] == rows[0]["of D / mean exit"] == 1
 
 
 def test_a_scorecard_adds_what_only_the_engine_knows(classifier, examples):

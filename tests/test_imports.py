@@ -19,10 +19,12 @@ data.preprocessing data.tokenization data.vocabulary data.batching data.corpus
 data.documents data.token_store data.passages
 data.output journal answers tables model_card metric_writer run_directory
 lineage optimizer evaluation logit_cache stage trainer recipes finetuning pretraining
-engine budget ladder token_exit classifier throughput speed scorecard confirmation
-prediction calibration guarantee scheduler inspection patterns
+engine budget ladder token_exit classifier baselines throughput speed scorecard
+confirmation prediction calibration guarantee scheduler inspection patterns
 trace_text trace_chart trace_page trade_off replay sweeping
 plots trade_off_plots criterion_plots exit_plots sweep_report
+machine workload drawn onnx_export peers training_speed kernel_times
+suite bench benchmark_record curves parts speed_plots
 """.split()
 COMMANDS = """
 pretrain train evaluate predict sweep calibrate explain convert preprocess serve

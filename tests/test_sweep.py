@@ -18,15 +18,15 @@ ROOT = pathlib.Path(__file__).parents[1]
 FEW = """
 import dataclasses
 from elbert_jax import *
-from elbert_jax import errors, exit_kinds, sweep, throughput
+from elbert_jax import errors, exit_kinds, sweep
 def few(window):
     alone = ConfidenceWindow(window=1, criterion="none")
     return [ConfidenceWindow(window=window), alone, Patience(), FixedDepth()]
 exit_kinds.criteria = few
 exit_kinds.other_windows = lambda *_: []
-refill = throughput.refill
+run = Classifier.run
 def wrong(classifier, encoded):
-    answers = refill(classifier, encoded)
+    answers = run(classifier, encoded)
     return dataclasses.replace(answers, layers=answers.layers % 5 + 1)
 """
 RUN = "errors.run(sweep.main)"
@@ -97,7 +97,7 @@ def test_the_command_and_a_second_start(folder, capsys):
 
 def test_an_engine_that_does_otherwise_fails_the_command(folder, tmp_path):
     flags = (f"--models={folder}/a", f"--file={folder}/texts.tsv", "--repeats=1")
-    code = FEW + "throughput.refill = wrong\n" + RUN
+    code = FEW + "Classifier.run = wrong\n" + RUN
     done = start(code, *flags, f"--output={tmp_path}", "--confirm=2", "--slots=8")
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr.startswith("error: the engine and the replay disagree on ")

@@ -1,0 +1,197 @@
+"""What slot refill replaces: full-depth, static and shrinking batches.
+
+Each answers texts with a `Classifier`, whose slots are the texts of its batches, and
+sorts them by length first. With one slot, texts are answered one at a time.
+
+Letters: M texts, B of them in a batch, L tokens.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from elbert_jax import albert, engine, ladder
+from elbert_jax.albert import AlbertConfig, Params
+from elbert_jax.classifier import Classifier
+from elbert_jax.data import batching
+from elbert_jax.data.batching import Batch, Encoded
+from elbert_jax.exits import Criterion
+from elbert_jax.ladder import Answers
+
+Room = Callable[[np.ndarray], np.ndarray]  # L to the most texts of a batch
+_USUAL, _LEAST = 16, 32  # tokens of a text, texts of a batch
+_SIZES = 8  # that a shrinking batch may have: each compiles
+_LENGTHS, _TEXTS = 12, 8  # padded lengths at most, and texts of each at least
+
+
+def room(texts: int) -> Room:
+    """Returns the sizes of batches that hold so many texts of 16 tokens.
+
+    Of longer ones they hold fewer, but no less than 32 if there are as many.
+    """
+
+    def of(length: np.ndarray) -> np.ndarray:
+        return np.clip(texts * _USUAL // length, min(texts, _LEAST), texts)
+
+    return of
+
+
+def cut(
+    lengths: np.ndarray, buckets: Sequence[int], room: Room
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Yields the rows of length-sorted batches, and each batch's padded length.
+
+    Args:
+      lengths: int [M], of the texts.
+      buckets: the padded lengths there are, from short to long.
+      room: how many texts a batch may hold; no more of long ones than of short ones.
+    """
+    order = np.argsort(lengths, kind="stable")
+    padded = np.asarray(buckets)[np.searchsorted(buckets, lengths[order])]
+    start = 0
+    while start < len(order):
+        ahead = padded[start : start + int(room(padded[start]))]
+        count = int((np.arange(1, len(ahead) + 1) <= room(ahead)).sum())
+        yield order[start : start + count], int(ahead[count - 1])
+        start += count
+
+
+def _batches(
+    classifier: Classifier, encoded: Encoded, most: Room | None = None
+) -> Iterator[tuple[np.ndarray, int]]:
+    most = most or room(classifier.slots)
+
+    def at_least(length: int) -> int:
+        return max(int(most(np.array(length))), len(encoded) // _LENGTHS, _TEXTS)
+
+    lengths = classifier.buckets or batching.fitting_lengths(
+        encoded.lengths, at_least, classifier.max_length
+    )
+    return cut(encoded.lengths, lengths, most)
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _last_layer(params: Params, batch: Batch, *, config: AlbertConfig) -> Array:
+    model = albert.bind(config, params)
+    tokens, mask, types = batch.inputs
+
+    def step(x: Array, _: None) -> tuple[Array, None]:
+        return model.layer(x, mask), None
+
+    x = model.embed(tokens, types)
+    x, _ = jax.lax.scan(step, x, length=config.num_hidden_layers)
+    return model.classify(x)
+
+
+def full_depth(
+    classifier: Classifier, encoded: Encoded, most: Room | None = None
+) -> Answers:
+    """Answers at the last layer, in length-sorted batches of `room(slots)`, or most."""
+    config = classifier.config
+    depth, answers = config.num_hidden_layers, Answers.empty(config, len(encoded))
+    outputs = []
+    for rows, length in _batches(classifier, encoded, most):
+        batch = batching.pad(encoded, rows, length)
+        outputs.append((rows, _last_layer(classifier.params, batch, config=config)))
+        answers.add_steps(depth * len(rows), depth * len(rows), length)
+    for rows, logits in outputs:  # the host has not waited so far
+        answers.logits[rows] = np.asarray(logits)
+    answers.layers[:] = depth
+    return answers
+
+
+def warm_full_depth(
+    classifier: Classifier, encoded: Encoded, most: Room | None = None
+) -> None:
+    """Runs one batch of each shape that `full_depth` would run."""
+    shapes = {}
+    for rows, length in _batches(classifier, encoded, most):
+        shapes[len(rows), length] = batching.pad(encoded, rows, length)
+    for batch in shapes.values():
+        np.asarray(_last_layer(classifier.params, batch, config=classifier.config))
+
+
+def static_batches(classifier: Classifier, encoded: Encoded) -> Answers:
+    """Answers length-sorted batches with early exit; each waits for its slowest text.
+
+    It is the engine on queues no longer than its slots, so that nothing refills.
+    """
+    config, answers = classifier.config, Answers.empty(classifier.config, len(encoded))
+    ids, finished = np.arange(len(encoded), dtype=np.int32), []
+    for rows, length in _batches(classifier, encoded):
+        _, left = engine.advance(
+            classifier.params,
+            engine.start(config, classifier.exit, len(rows), length),
+            ladder.queue(encoded, rows, ids, length, len(rows)),
+            classifier.exit,
+            0,
+            config=config,
+        )
+        finished.append(left)
+    for left in finished:
+        answers.take(left)
+        answers.count(left)
+    return answers
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _enter(
+    params: Params, batch: Batch, exit: Criterion, *, config: AlbertConfig
+) -> tuple[Array, Array, Any]:
+    tokens, mask, types = batch.inputs
+    state = exit.init(jnp.asarray(batch.index), config.num_labels)
+    return albert.bind(config, params).embed(tokens, types), jnp.asarray(mask), state
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _deeper(
+    params: Params, texts: Any, exit: Criterion, depth: Array, *, config: AlbertConfig
+) -> tuple[Any, Array, Array]:
+    model, (hidden, mask, state) = albert.bind(config, params), texts
+    hidden = model.layer(hidden, mask)
+    logits = model.classify(hidden, mask, depth)
+    state, rule = exit(state, logits)
+    return (hidden, mask, state), logits, rule
+
+
+@jax.jit
+def _keep(texts: Any, places: Array) -> Any:
+    return jax.tree.map(lambda x: x[places], texts)
+
+
+def shrinking_batches(classifier: Classifier, encoded: Encoded) -> Answers:
+    """Answers length-sorted batches from which the host removes the finished texts.
+
+    That is how FastBERT's code does it. B shrinks in eighths of the slots, as every
+    size compiles.
+    """
+    config, answers = classifier.config, Answers.empty(classifier.config, len(encoded))
+    params, step = classifier.params, -(-classifier.slots // _SIZES)
+    for rows, length in _batches(classifier, encoded):
+        batch, size = batching.pad(encoded, rows, length), len(rows)
+        texts = _enter(params, batch, classifier.exit, config=config)
+        places = np.arange(len(rows))  # of the texts on their way, in the batch
+        for depth in range(1, config.num_hidden_layers + 1):
+            answers.add_steps(size, len(rows), length)
+            texts, logits, rule = _deeper(
+                params, texts, classifier.exit, jnp.int32(depth), config=config
+            )
+            fired = np.asarray(rule)[places]
+            leaves = (fired > 0) | (depth == config.num_hidden_layers)
+            answers.logits[rows[leaves]] = np.asarray(logits)[places[leaves]]
+            answers.layers[rows[leaves]] = depth
+            answers.rules[rows[leaves]] = fired[leaves]
+            rows, places = rows[~leaves], places[~leaves]
+            if not len(rows):
+                break
+            if (smaller := -(-len(rows) // step) * step) < size:
+                size = smaller
+                filled = np.resize(places, size)
+                texts = _keep(texts, jnp.asarray(filled))
+                places = np.arange(len(rows))
+    return answers

@@ -1,0 +1,125 @@
+"""A workload under a suite: what all parts of a benchmark share."""
+
+import dataclasses
+import functools
+import os
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from elbert_jax import hf, throughput
+from elbert_jax.classifier import Classifier
+from elbert_jax.data.batching import Encoded
+from elbert_jax.ladder import Answers
+from elbert_jax.peers import Peer, Peers, Unavailable
+from elbert_jax.suite import Suite
+from elbert_jax.throughput import Timed
+from elbert_jax.workload import Workload
+
+# The systems, as rows name them.
+FULL, REFILL = "full depth", "slot refill"
+STATIC, SHRINKING = "early exit, static batches", "early exit, shrinking batches"
+ALONE_FULL, ALONE_EXIT = "full depth, one at a time", "early exit, one at a time"
+REFILL_04 = "slot refill, 0.4 of the compute"
+PEERS = {
+    "eager": "transformers, eager",
+    "sdpa": "transformers, sdpa",
+    "compile": "transformers, sdpa, torch.compile",
+    "onnx_fp32": "ONNX Runtime, float32",
+    "onnx_int8": "ONNX Runtime, int8",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """What a part has measured. A row has a `system`; see `throughput.row`."""
+
+    rows: list[dict[str, Any]]
+    ratios: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    on: str = ""  # what the ratios were measured on
+    skipped: Mapping[str, str] = dataclasses.field(default_factory=dict)  # and why
+
+
+class Bench:
+    """Times systems on a workload as a suite says."""
+
+    def __init__(
+        self,
+        load: Workload,
+        suite: Suite,
+        peak: float,
+        folder: str | os.PathLike[str],
+    ):
+        """Puts a bench together.
+
+        Args:
+          load: the model and its texts.
+          suite: how much is measured.
+          peak: FLOP/s that the machine reaches at most.
+          folder: gets the model's files for the peers.
+        """
+        self.load, self.suite, self.peak = load, suite, peak
+        self.folder = pathlib.Path(folder)
+
+    def mix(self, name: str) -> str:
+        """Returns the name where the workload has such a mix, else its usual one."""
+        return name if name in self.load.mixes else self.load.mixes[0]
+
+    def texts(self, count: int, mix: str = "") -> Encoded:
+        """Returns so many texts of a mix."""
+        return self.load.texts(self.mix(mix), count)
+
+    def classifier(
+        self, *, ratio: float | None = None, slots: int | str | None = None
+    ) -> Classifier:
+        """Returns the model, by default at the suite's compute ratio and slots."""
+        suite = self.suite
+        return self.load.classifier(ratio or suite.compute_ratio, slots or suite.slots)
+
+    def measure(
+        self, calls: Mapping[Any, Callable[[], Any]], **options: Any
+    ) -> dict[Any, Timed]:
+        """Times calls as often as the suite says; see `throughput.measure`."""
+        return throughput.measure(calls, self.suite.repeats, **options)
+
+    def row(
+        self,
+        system: str,
+        timed: Timed,
+        encoded: Encoded,
+        full: Answers,
+        *,
+        like: Answers | None = None,
+        mix: str = "",
+        **more: Any,
+    ) -> dict[str, Any]:
+        """Returns a row of the benchmark, with `more` columns in front."""
+        config = self.load.config
+        measured = throughput.row(timed, config, encoded, self.peak, full, like)
+        return {"system": system, "mix": self.mix(mix)} | more | measured
+
+    @functools.cached_property
+    def _peers(self) -> Peers:
+        load, suite = self.load, self.suite
+        hf.save(self.folder, load.config, load.params, load.labels)
+        gpu, sample = jax.default_backend() == "gpu", self.texts(suite.few)
+        return Peers(self.folder, load.config, gpu, suite.peer_sizes, sample)
+
+    def peers(self, names: Sequence[str]) -> tuple[dict[str, Peer], dict[str, str]]:
+        """Returns those of some peers that run here, and why others do not.
+
+        Args:
+          names: keys of `PEERS`.
+
+        Returns:
+          Two mappings from the systems' names.
+        """
+        opened, unavailable = {}, {}
+        for name in names:
+            try:
+                opened[PEERS[name]] = self._peers.open(name)
+            except Unavailable as error:
+                unavailable[PEERS[name]] = str(error)
+        return opened, unavailable

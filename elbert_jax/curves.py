@@ -1,0 +1,118 @@
+"""The parts of a benchmark that are looked at, and give no ratio."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from elbert_jax import baselines, kernel_times, workload
+from elbert_jax.bench import FULL, REFILL, STATIC, Bench, Part
+from elbert_jax.classifier import Classifier
+from elbert_jax.data.batching import Encoded
+from elbert_jax.ladder import Ladder
+
+_POOL = 4  # texts, for each whose length is taken
+_ROUNDS = 4  # texts for each slot
+
+
+def _alike(bench: Bench, count: int) -> Encoded:
+    """Returns so many texts of about the median length."""
+    texts = bench.texts(_POOL * count)
+    off = np.abs(texts.lengths - np.median(texts.lengths))
+    return workload.take(texts, off.argsort(kind="stable")[:count])
+
+
+def _ladder(classifier: Classifier, buckets: Sequence[int], slots: int) -> Ladder:
+    """Returns the engine with so many slots, be the texts ever so few, or long."""
+    return Ladder(
+        classifier.params,
+        classifier.config,
+        classifier.exit,
+        buckets,
+        [slots] * len(buckets),
+        unroll=classifier.budget.unroll,
+        mesh=classifier.mesh,
+    )
+
+
+def slots(bench: Bench) -> Part:
+    """Times full depth and refill with more and more slots, on texts of a length."""
+    sizes, calls = bench.suite.sizes, {}
+    encoded = _alike(bench, _ROUNDS * max(sizes))
+    buckets = bench.classifier().buckets_for(encoded)
+    for size in sizes:
+        classifier = bench.classifier(slots=size)
+        classifier.buckets = buckets
+        calls[FULL, size] = partial(baselines.full_depth, classifier, encoded)
+        ladder = _ladder(classifier, buckets, size)
+        calls[REFILL, size] = partial(ladder.answer, encoded)
+    timed = bench.measure(calls)
+    full = timed[FULL, sizes[0]].result
+    return Part(
+        [
+            bench.row(name, each, encoded, full, batch=size)
+            for (name, size), each in timed.items()
+        ]
+    )
+
+
+def latency(bench: Bench) -> Part:
+    """Times one batch of more and more texts of a length, until all are answered."""
+    texts, calls = _alike(bench, max(bench.suite.sizes)), {}
+    for size in bench.suite.sizes:
+        batch, classifier = workload.first(texts, size), bench.classifier(slots=size)
+        calls["full depth", size] = partial(baselines.full_depth, classifier, batch)
+        calls["early exit", size] = partial(baselines.static_batches, classifier, batch)
+    return Part(
+        [
+            {"system": f"one batch, {name}", "batch": size}
+            | {"latency_ms": 1000 * each.median}
+            | each.speed(size)
+            for (name, size), each in bench.measure(calls).items()
+        ]
+    )
+
+
+def exits(bench: Bench) -> Part:
+    """Times refill and static batches at more and more of the compute."""
+    encoded, usual = bench.texts(bench.suite.texts), bench.classifier()
+    calls: dict = {(FULL, 1.0): partial(baselines.full_depth, usual, encoded)}
+    for ratio in bench.suite.ratios:
+        classifier = bench.classifier(ratio=ratio)
+        calls[STATIC, ratio] = partial(baselines.static_batches, classifier, encoded)
+        calls[REFILL, ratio] = partial(classifier.run, encoded)
+    timed = bench.measure(calls)
+    full = timed[FULL, 1.0].result
+    return Part(
+        [
+            bench.row(name, each, encoded, full, batch=usual.slots)
+            for (name, _), each in timed.items()
+        ]
+    )
+
+
+def mixes(bench: Bench) -> Part:
+    """Times full depth and refill on texts of other lengths, with PyTorch beside."""
+    classifier, rows = bench.classifier(), []
+    peers, unavailable = bench.peers(["sdpa"])
+    for mix, count in bench.suite.mixes:
+        encoded = bench.texts(count, mix)
+        calls = {
+            FULL: partial(baselines.full_depth, classifier, encoded),
+            REFILL: partial(classifier.run, encoded),
+        } | {name: partial(peer, encoded) for name, peer in peers.items()}
+        timed = bench.measure(calls)
+        full = timed[FULL].result
+        rows += [
+            bench.row(name, each, encoded, full, mix=mix)
+            for name, each in timed.items()
+        ]
+    return Part(rows, skipped=unavailable)
+
+
+def profile(bench: Bench) -> Part:
+    """Profiles slot refill, once."""
+    classifier, encoded = bench.classifier(), bench.texts(bench.suite.few)
+    call = partial(classifier.run, encoded)
+    call()
+    return Part(kernel_times.measure(call, most=12))

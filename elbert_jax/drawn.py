@@ -1,0 +1,171 @@
+"""A drawn workload: random weights and tokens, lengths of real texts, exits by chance.
+
+Speed does not depend on what a model has learned, so that it can be measured at any
+shape and any compute ratio, without weights or data.
+"""
+
+import functools
+import tempfile
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from elbert_jax import albert, evaluation
+from elbert_jax.albert import AlbertConfig, Params
+from elbert_jax.classifier import Text
+from elbert_jax.data import batching, synthetic
+from elbert_jax.data.batching import Encoded
+from elbert_jax.data.tokenization import Tokenizer
+from elbert_jax.data.vocabulary import train_tokenizer
+from elbert_jax.errors import UserError
+from elbert_jax.exits import Criterion, FixedDepth
+from elbert_jax.workload import Workload, spread
+
+SHAPES = {
+    "tiny": (32, 4, 2),  # hidden size, layers, heads
+    "small": (256, 12, 4),
+    "base": (768, 12, 12),
+    "large": (1024, 24, 16),
+}
+# Texts by their tokens of ALBERT's own vocabulary, cut to 512: each line the values at
+# these quantiles, between which a straight line runs.
+_QUANTILES = (*(step / 20 for step in range(20)), 0.975, 0.99, 0.997, 1.0)
+# fmt: off
+MIXES = {
+    "sst2": (3, 4, 4, 5, 6, 6, 7, 8, 9, 10, 11, 12, 13, 15, 17, 19, 22, 25, 30, 36,
+             43, 49, 57, 81),  # train: 67,349 phrases, mean 14.3
+    "fpb": (5, 14, 17, 19, 21, 23, 24, 26, 27, 29, 31, 33, 34, 37, 39, 42, 45, 49, 55,
+            63, 69, 77, 84, 195),  # 50Agree: 4,846 sentences, mean 33.6
+    "fpb_balanced": (3, 9, 11, 13, 15, 17, 19, 20, 21, 23, 24, 26, 27, 29, 31, 33, 36,
+                     40, 46, 53, 60, 69, 74, 129),  # 1,815 without stop words, 26.6
+    "imdb": (11, 83, 123, 147, 160, 170, 180, 191, 205, 220, 238, 256, 279, 305, 339,
+             381, 433, 510, 512, 512, 512, 512, 512, 512),  # 6,000 of test, mean 276
+}
+# fmt: on
+_CONCENTRATION = 2  # of the Beta distribution in `exit_layers`
+_DEPTHS = 1 << 15  # one array for all numbers of texts: its size compiles
+_WORDS = 2000  # synthetic headlines that raw texts take their words from
+
+
+def lengths(mix: str, count: int) -> np.ndarray:
+    """Returns tokens of texts, int [M]; the first so many are the mix at any time."""
+    return np.interp(spread(count), _QUANTILES, MIXES[mix]).round().astype(np.int64)
+
+
+def exit_layers(layers: int, ratio: float, count: int, seed: int) -> np.ndarray:
+    """Returns exit layers, int32 [M], drawn one by one, whatever the length.
+
+    The distribution is beta-binomial: 1 + Binomial(D - 1, p), where p of each text is
+    drawn from Beta(2m, 2 - 2m) and m = (ratio D - 1) / (D - 1), so that the mean is
+    ratio D. Early layers are the most frequent, and some texts go to the last: at a
+    ratio of 1/3 and 12 layers, 29% leave at the first and 2% at the last.
+    """
+    mean = (ratio * layers - 1) / (layers - 1)
+    if not 0 < mean < 1:
+        raise UserError(
+            f"a compute ratio of {ratio} cannot be drawn: of {layers} layers it lies "
+            f"between {1 / layers:.3f} and 1"
+        )
+    random = np.random.default_rng(seed)
+    a, b = _CONCENTRATION * mean, _CONCENTRATION * (1 - mean)
+    return 1 + random.binomial(layers - 1, random.beta(a, b, count)).astype(np.int32)
+
+
+def config_of(shape: str, dtype: str) -> AlbertConfig:
+    """Returns one of `SHAPES`, whose random weights tell texts apart."""
+    hidden, layers, heads = SHAPES[shape]
+    return AlbertConfig(
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=4 * hidden,
+        initializer_range=hidden**-0.5,
+        num_labels=3,
+        dtype=dtype,
+    )
+
+
+def shape_name(config: AlbertConfig) -> str:
+    """Returns which of `SHAPES` a model has, or a description."""
+    sizes = config.hidden_size, config.num_hidden_layers, config.num_attention_heads
+    names = {value: name for name, value in SHAPES.items()}
+    return names.get(sizes, "H {}, D {}, {} heads".format(*sizes))
+
+
+_init = jax.jit(albert.init, static_argnums=0)
+
+
+class Drawn(Workload):
+    """See above; a model, its texts and its exits follow from a seed."""
+
+    def __init__(
+        self,
+        shape: str,
+        dtype: str = "float32",
+        mix: str = "sst2",
+        tokenizer: str | None = None,
+        seed: int = 0,
+    ):
+        """Draws a model.
+
+        Args:
+          shape: of `SHAPES`.
+          dtype: of the computation.
+          mix: of `MIXES`, the usual one.
+          tokenizer: for raw texts, a directory; by default a small one is trained.
+          seed: of all that is drawn.
+        """
+        self.config = config_of(shape, dtype)
+        self.labels = ("negative", "neutral", "positive")
+        self.mixes = (mix, *(name for name in MIXES if name != mix))
+        self.seed = seed
+        if tokenizer:
+            self.tokenizer = Tokenizer.load(tokenizer)
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                self.tokenizer = train_tokenizer(self._headlines, 1000, folder)
+        self.params = self._centred(_init(self.config, jax.random.key(seed)))
+
+    @functools.cached_property
+    def _headlines(self) -> list[str]:
+        return [example.text for example in synthetic.examples("train")[:_WORDS]]
+
+    def _centred(self, params: Params) -> Params:
+        """Moves the last layer's logits to mean 0 and deviation 1, so labels differ."""
+        sample = self.texts("sst2", 64)
+        batches = batching.eval_batches(sample, len(sample))
+        logits = evaluation.every_layer(self.config, params, batches, len(sample))[-1]
+        head, scale = params["classifier"], 1 / logits.std(0)
+        moved = (head["bias"] - logits.mean(0)) * scale
+        return params | {
+            "classifier": {"kernel": head["kernel"] * scale[None], "bias": moved}
+        }
+
+    def texts(self, mix: str, count: int) -> Encoded:
+        if count > _DEPTHS:
+            raise UserError(f"{count:,} texts: drawn are {_DEPTHS:,} at most")
+        offsets = np.cumsum([0, *lengths(mix, count)])
+        random = np.random.default_rng(self.seed)
+        tokens = random.integers(5, self.config.vocab_size, offsets[-1], np.int32)
+        tokens[offsets[:-1]], tokens[offsets[1:] - 1] = 2, 3  # [CLS], [SEP]
+        types, labels = np.zeros(len(tokens), np.int8), np.full(count, -1, np.int32)
+        return Encoded(tokens, types, offsets, labels, truncated=0)
+
+    def strings(self, count: int) -> Sequence[Text]:
+        words = sorted({word for text in self._headlines for word in text.split()})
+        pieces = np.array([len(each) for each in self.tokenizer.pieces(words)])
+        random = np.random.default_rng(self.seed)
+        texts = []
+        for length in lengths(self.mixes[0], count):
+            drawn = random.integers(0, len(words), length)
+            fit = int((pieces[drawn].cumsum() <= length - 2).sum())
+            texts.append(" ".join(words[number] for number in drawn[: max(fit, 1)]))
+        return texts
+
+    def exit_at(self, ratio: float) -> Criterion:
+        depths = exit_layers(
+            self.config.num_hidden_layers, ratio, _DEPTHS, self.seed + 1
+        )
+        return FixedDepth(jnp.asarray(depths))

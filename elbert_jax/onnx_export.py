@@ -1,0 +1,106 @@
+"""ALBERT as ONNX graphs, in float32 and with integer products.
+
+The packages of the extra `bench` are imported where they are needed, by name, as type
+checkers may lack them.
+"""
+
+import importlib
+import logging
+import os
+import pathlib
+import warnings
+from typing import Any
+
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_BASE = 6  # products with a weight in a layer: four of attention, two feed-forward
+
+
+class NotQuantised(ValueError):
+    """The quantiser left products of the shared layer in float32."""
+
+
+def export(model: Any, path: str | os.PathLike[str]) -> None:
+    """Writes a transformers classifier as a float32 graph.
+
+    Its inputs are `INPUTS`, int64 [batch, length], both free; its output is `logits`.
+
+    Args:
+      model: the torch module, with eager attention.
+      path: of the graph.
+    """
+    import torch
+
+    onnx: Any = importlib.import_module("onnx")
+
+    class Logits(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, input_ids, attention_mask, token_type_ids):
+            given = dict(zip(INPUTS, (input_ids, attention_mask, token_type_ids)))
+            return self.model(**given).logits
+
+    tokens = torch.ones((2, 8), dtype=torch.int64)
+    mask, types = tokens.tril(5), tokens - 1  # without padding, the mask would be lost
+    most = model.config.max_position_embeddings
+    free = {
+        0: torch.export.Dim("batch", max=1 << 16),
+        1: torch.export.Dim("length", min=2, max=most),
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        torch.onnx.export(
+            Logits(),
+            (tokens, mask, types),
+            path,
+            input_names=list(INPUTS),
+            output_names=["logits"],
+            dynamo=True,
+            dynamic_shapes=(free,) * len(INPUTS),
+            external_data=False,
+            verbose=False,
+        )
+    graph = onnx.load(path)
+    del graph.graph.value_info[:]  # the exporter's own shapes contradict its weights
+    onnx.save(graph, path)
+
+
+def quantise(
+    path: pathlib.Path, target: pathlib.Path, layers: int, inner_groups: int = 1
+) -> None:
+    """Writes a graph whose products with weights are of 8-bit integers.
+
+    The quantiser changes a product only where its weight is a constant, and the
+    exporter leaves each weight as a transposition of the checkpoint's, once a layer:
+    so ONNX Runtime folds those first.
+
+    Args:
+      path: what `export` wrote.
+      target: of the new graph.
+      layers: D.
+      inner_groups: layers applied at every depth.
+
+    Raises:
+      NotQuantised: fewer products are integer than the layers have.
+    """
+    onnx: Any = importlib.import_module("onnx")
+    onnxruntime: Any = importlib.import_module("onnxruntime")
+    quantization: Any = importlib.import_module("onnxruntime.quantization")
+    options = onnxruntime.SessionOptions()
+    level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.graph_optimization_level = level
+    folded = target.with_suffix(".folded.onnx")
+    options.optimized_model_filepath = str(folded)
+    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    logging.disable(logging.WARNING)  # it advises to fold, which is done
+    try:
+        integer = quantization.QuantType.QInt8
+        quantization.quantize_dynamic(folded, target, weight_type=integer)
+    finally:
+        logging.disable(logging.NOTSET)
+    folded.unlink()
+    kinds = [node.op_type for node in onnx.load(target).graph.node]
+    found, wanted = kinds.count("MatMulInteger"), _BASE * layers * inner_groups
+    if found < wanted:
+        raise NotQuantised(f"{found} of {wanted} products of the layers are integer")

@@ -1,0 +1,234 @@
+"""The parts of a benchmark: each times some systems in turn, and gives ratios."""
+
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+
+from elbert_jax import baselines, curves, drawn, training_speed, workload
+from elbert_jax.bench import (
+    ALONE_EXIT,
+    ALONE_FULL,
+    FULL,
+    PEERS,
+    REFILL,
+    REFILL_04,
+    SHRINKING,
+    STATIC,
+    Bench,
+    Part,
+)
+from elbert_jax.benchmark_record import Record
+from elbert_jax.classifier import Classifier
+from elbert_jax.data.batching import Encoded
+from elbert_jax.errors import UserError
+from elbert_jax.suite import Suite
+
+_LARGE = 17408  # tokens of a batch at most: with one text less, still over 16,384
+
+
+def systems(bench: Bench) -> Part:
+    """Times everything that a user could run, on the same texts."""
+    suite, encoded = bench.suite, bench.texts(bench.suite.texts)
+    few, one = workload.first(encoded, suite.alone), bench.classifier(slots=1)
+    usual, at_04 = bench.classifier(), bench.classifier(ratio=0.4)
+    own = {
+        FULL: (baselines.full_depth, usual, encoded),
+        STATIC: (baselines.static_batches, usual, encoded),
+        SHRINKING: (baselines.shrinking_batches, usual, encoded),
+        REFILL: (Classifier.run, usual, encoded),
+        REFILL_04: (Classifier.run, at_04, encoded),
+        ALONE_FULL: (baselines.full_depth, one, few),
+        ALONE_EXIT: (baselines.static_batches, one, few),
+    }
+    peers, unavailable = bench.peers(suite.peers)
+    calls = {name: partial(*call) for name, call in own.items()}
+    calls |= {name: partial(peer, encoded) for name, peer in peers.items()}
+    batch = {name: classifier.slots for name, (_, classifier, _) in own.items()}
+    batch |= {name: peer.rows for name, peer in peers.items()}
+    timed = bench.measure(calls)
+    full, refill = timed[FULL].result, timed[REFILL].result
+    early = {STATIC, SHRINKING, ALONE_EXIT}
+    rows = [
+        bench.row(
+            name,
+            each,
+            few if name in (ALONE_FULL, ALONE_EXIT) else encoded,
+            full,
+            like=refill if name in early else None,
+            batch=batch[name],
+        )
+        for name, each in timed.items()
+    ]
+    speed = {row["system"]: row["texts_per_second"] for row in rows}
+
+    def best(*peers: str) -> float:
+        """Returns the speed of the fastest; infinity where none was timed."""
+        there = [speed[PEERS[name]] for name in peers if PEERS[name] in speed]
+        return max(there, default=np.inf)
+
+    ratios = {
+        "refill_over_static": speed[REFILL] / speed[STATIC],
+        "refill_over_shrinking": speed[REFILL] / speed[SHRINKING],
+        "refill_over_batch1_exit": speed[REFILL] / speed[ALONE_EXIT],
+        "refill_over_batch1_full": speed[REFILL] / speed[ALONE_FULL],
+        "full_over_torch": speed[FULL] / best("eager", "sdpa", "compile"),
+        "full_over_onnx_fp32": speed[FULL] / best("onnx_fp32"),
+        "refill_over_onnx_best": speed[REFILL_04] / best("onnx_fp32", "onnx_int8"),
+    }
+    return Part(
+        rows,
+        {name: ratio for name, ratio in ratios.items() if ratio},
+        f"{len(encoded):,} texts of {bench.mix('')}, {usual.slots} slots",
+        unavailable,
+    )
+
+
+def queue(bench: Bench) -> Part:
+    """Times full depth and refill on more and more texts; the last give the ratios."""
+    rows, ratios, classifier = [], {}, bench.classifier()
+    for mix, count in bench.suite.queues:
+        encoded = bench.texts(count, mix)
+        calls = {
+            FULL: partial(baselines.full_depth, classifier, encoded),
+            REFILL: partial(classifier.run, encoded),
+        }
+        warm = {FULL: partial(baselines.warm_full_depth, classifier, encoded)}
+        timed = bench.measure(calls, warm=warm)
+        answers = timed[FULL].result
+        full, refill = (
+            bench.row(name, each, encoded, answers, mix=mix, batch=classifier.slots)
+            for name, each in timed.items()
+        )
+        faster = refill["texts_per_second"] / full["texts_per_second"]
+        ratios = {
+            "refill_over_ideal": faster * refill["compute_ratio"],
+            "mfu_refill_over_full": refill["useful_mfu"] / full["useful_mfu"],
+        }
+        rows += [full, refill | ratios]
+    last = rows[-1]
+    return Part(rows, ratios, f"{last['texts']:,} texts of {last['mix']}")
+
+
+def large(bench: Bench) -> Part:
+    """Times full depth in batches of 16,384 tokens and more, some of a long queue's."""
+    mix, count, batches = bench.suite.large
+    texts, classifier = bench.texts(count, mix), bench.classifier()
+    classifier.buckets = classifier.buckets_for(texts)
+
+    def most(length: np.ndarray) -> np.ndarray:
+        return np.asarray(_LARGE // length)
+
+    cut = list(baselines.cut(texts.lengths, classifier.buckets, most))
+    # Evenly spaced ones, which are cut in the same way when they are alone.
+    places = (np.arange(batches) + 0.5) * len(cut) / batches
+    rows = [cut[place][0] for place in dict.fromkeys(places.astype(int).tolist())]
+    encoded = workload.take(texts, np.concatenate(rows))
+    call = partial(baselines.full_depth, classifier, encoded, most)
+    timed = bench.measure({FULL: call})[FULL]
+    row = bench.row(FULL, timed, encoded, timed.result, mix=mix)
+    on = f"{len(rows)} batches of {row['mix']}, of {_LARGE:,} tokens"
+    return Part([row], {"mfu_full": row["useful_mfu"]}, on)
+
+
+def raw(bench: Bench) -> Part:
+    """Times texts as strings, and the same texts tokenised beforehand."""
+    texts = bench.load.strings(bench.suite.texts)
+    pairs = [text if isinstance(text, tuple) else (text, None) for text in texts]
+    classifier = bench.classifier()
+    encoded = Encoded.build(
+        classifier.tokenizer,
+        [text for text, _ in pairs],
+        [second for _, second in pairs],
+        max_length=classifier.max_length,
+    )
+    calls = {
+        "slot refill, raw text": partial(classifier, texts),
+        "slot refill, tokenised": partial(classifier.run, encoded),
+    }
+    rows = [
+        {"system": name, "mix": bench.mix("")} | each.speed(len(texts))
+        for name, each in bench.measure(calls).items()
+    ]
+    raw, tokenised = (row["texts_per_second"] for row in rows)
+    on = f"{len(texts):,} texts, a vocabulary of {len(classifier.tokenizer):,}"
+    return Part(rows, {"raw_over_tokenized": raw / tokenised}, on)
+
+
+def training(bench: Bench) -> Part:
+    """Times a training step and a forward pass of the same batch."""
+    rows, ratios, own = [], {}, bench.load.config
+    others = [drawn.config_of(s, own.dtype) for s in bench.suite.training]
+    for config in (*others, own):
+        timed = training_speed.measure(config, bench.suite.repeats)
+        shape = f"H {config.hidden_size}, D {config.num_hidden_layers}"
+        forward, step = (
+            {"system": f"{name}, {shape}"} | each.speed(training_speed.BATCH)
+            for name, each in zip(("forward pass", "training step"), timed)
+        )
+        ratios = {"train_over_forward": timed[1].median / timed[0].median}
+        rows += [forward, step | ratios]
+    size = f"{training_speed.BATCH} x {training_speed.LENGTH}"
+    return Part(rows, ratios, f"a batch of {size} tokens")
+
+
+PARTS: Mapping[str, Callable[[Bench], Part]] = {
+    part.__name__: part
+    for part in (
+        systems,
+        queue,
+        large,
+        raw,
+        training,
+        curves.profile,
+        curves.slots,
+        curves.latency,
+        curves.exits,
+        curves.mixes,
+    )
+}
+
+
+def check(suite: Suite) -> None:
+    """Raises a UserError where a suite names a part or a peer that there is not."""
+    for flag, chosen, known in (
+        ("parts", suite.parts, PARTS),
+        ("peers", suite.peers, PEERS),
+    ):
+        for name in chosen:
+            if name not in known:
+                raise UserError(f"--{flag}: no {name!r}; there are {', '.join(known)}")
+
+
+def run(bench: Bench, record: Record) -> bool:
+    """Measures the suite's parts that the record lacks, and prints each.
+
+    A part that fails does not take the others with it.
+
+    Returns:
+      Whether the record now has all of them.
+    """
+    start, names = time.monotonic(), bench.suite.parts
+    for name in names:
+        begun = time.monotonic()
+        if name in record:
+            print(f"\n{name}, measured before")
+        elif begun - start > 60 * bench.suite.minutes:
+            print(f"\n{name}: not begun, {bench.suite.minutes:g} minutes are over")
+            continue
+        else:
+            print(f"\n{name}: {PARTS[name].__doc__}", flush=True)
+            try:
+                part = PARTS[name](bench)
+                seconds = time.monotonic() - begun
+                record.add(name, part, seconds=seconds, peak_flops=bench.peak)
+            except UserError:
+                raise
+            except Exception as error:
+                traceback.print_exc()
+                record.fail(name, f"{type(error).__name__}: {error}".splitlines()[0])
+                continue
+        print(record.part(name), flush=True)
+    return all(name in record for name in names)

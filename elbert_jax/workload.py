@@ -1,0 +1,141 @@
+"""What a benchmark runs: a model, texts, and when they leave."""
+
+import abc
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from elbert_jax import evaluation
+from elbert_jax.albert import AlbertConfig, Params
+from elbert_jax.classifier import Classifier, Text
+from elbert_jax.data import batching, corpus
+from elbert_jax.data.batching import Encoded
+from elbert_jax.data.tokenization import Tokenizer
+from elbert_jax.errors import UserError
+from elbert_jax.exits import Criterion
+
+_GOLDEN = (5**0.5 - 1) / 2
+_SAMPLE = 2000  # labelled texts that delta is set on
+
+
+class Workload(abc.ABC):
+    """What a benchmark asks of `drawn.Drawn`, and of a user's own, `Labelled`."""
+
+    config: AlbertConfig
+    params: Params
+    labels: Sequence[str]
+    tokenizer: Tokenizer
+    mixes: Sequence[str]  # names for `texts`; the first is the usual one
+
+    @abc.abstractmethod
+    def texts(self, mix: str, count: int) -> Encoded:
+        """Returns so many texts, or all there are; fewer are the first of more."""
+
+    @abc.abstractmethod
+    def strings(self, count: int) -> Sequence[Text]:
+        """Returns so many raw texts of the usual mix, or all there are."""
+
+    @abc.abstractmethod
+    def exit_at(self, ratio: float) -> Criterion:
+        """Returns what lets texts leave at this share of the compute."""
+
+    def classifier(self, ratio: float, slots: int | str) -> Classifier:
+        """Returns the model on one device, with exits at a compute ratio."""
+        return Classifier(
+            self.config,
+            self.params,
+            self.labels,
+            self.tokenizer,
+            self.exit_at(ratio),
+            slots=slots,
+            devices=jax.local_devices()[:1],
+        )
+
+
+def spread(count: int) -> np.ndarray:
+    """Returns numbers in [0, 1), the first so many of which lie evenly at any time."""
+    return (0.5 + np.arange(count) * _GOLDEN) % 1
+
+
+def take(encoded: Encoded, rows: np.ndarray) -> Encoded:
+    """Returns some of the texts."""
+    spans = [np.arange(*encoded.offsets[row : row + 2]) for row in rows]
+    tokens = np.concatenate([np.zeros(0, np.int64), *spans])
+    return dataclasses.replace(
+        encoded,
+        tokens=encoded.tokens[tokens],
+        types=encoded.types[tokens],
+        offsets=np.cumsum([0, *encoded.lengths[rows]]),
+        labels=encoded.labels[rows],
+    )
+
+
+def first(encoded: Encoded, count: int) -> Encoded:
+    """Returns the first so many texts, or all."""
+    return take(encoded, np.arange(min(count, len(encoded))))
+
+
+class Labelled(Workload):
+    """A trained model on the labelled texts of a file."""
+
+    mixes = ("file",)
+
+    def __init__(
+        self, model: str, file: str, dtype: str = "float32", texts: int | None = None
+    ):
+        """Opens a model and a file.
+
+        Args:
+          model: a directory, or a hub id.
+          file: see `corpus.read_file`.
+          dtype: of the computation.
+          texts: takes so many, drawn at random; None: all.
+
+        Raises:
+          UserError: one of them cannot be used.
+        """
+        opened = Classifier.from_pretrained(model, dtype=dtype)
+        self.config, self.params = opened.config, opened.params
+        self.labels, self.tokenizer = opened.labels, opened.tokenizer
+        self.exit: Any = opened.exit
+        if not hasattr(self.exit, "delta"):
+            raise UserError(f"{model} leaves by {self.exit}, which has no delta to set")
+        examples = corpus.read_file(file)
+        some = np.random.default_rng(0).permutation(len(examples))[:texts]
+        examples = [examples[row] for row in some]
+        encoded = corpus.encode(
+            self.tokenizer, examples, self.labels, opened.max_length
+        )
+        # The first so many are to be short and long as all are.
+        by_length = np.argsort(encoded.lengths, kind="stable")
+        order = by_length[spread(len(encoded)).argsort().argsort()]
+        self.examples = [examples[row] for row in order]
+        self.encoded = take(encoded, order)
+
+    def texts(self, mix: str, count: int) -> Encoded:
+        return first(self.encoded, count)
+
+    def strings(self, count: int) -> Sequence[Text]:
+        return [
+            example.text
+            if example.text_pair is None
+            else (example.text, example.text_pair)
+            for example in self.examples[:count]
+        ]
+
+    @functools.cached_property
+    def _sample(self) -> tuple[np.ndarray, np.ndarray]:
+        """The logits of every layer for some of the texts, and their lengths."""
+        sample = self.texts("file", _SAMPLE)
+        batches = batching.eval_batches(sample, 64)
+        logits = evaluation.every_layer(self.config, self.params, batches, len(sample))
+        return logits, sample.lengths
+
+    def exit_at(self, ratio: float) -> Criterion:
+        """Returns the model's own exit with the delta of this FLOPs ratio."""
+        delta = evaluation.delta_for(self.config, *self._sample, self.exit, ratio)
+        return dataclasses.replace(self.exit, delta=delta)

@@ -1,0 +1,85 @@
+"""What slot refill replaces gives the same answers, and counts its steps."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elbert_jax import baselines, evaluation
+from elbert_jax.data import batching
+from elbert_jax.data.batching import Encoded
+
+BUCKETS = (8, 16, 40)
+
+
+@pytest.fixture(scope="module")
+def encoded(classifier):
+    words = np.array(["profit", "sales", "rose", "fell", "in", "the", "bank"])
+    draw = np.random.default_rng(0)
+    counts = draw.choice([1, 4], 22)
+    texts = [" ".join(draw.choice(words, count)) for count in counts]
+    return Encoded.build(classifier.tokenizer, texts)
+
+
+@pytest.fixture(scope="module")
+def refill(classifier, encoded):
+    return classifier.run(encoded)
+
+
+@settings(deadline=None, derandomize=True)
+@given(
+    lengths=st.lists(st.integers(1, 40), max_size=90), texts=st.sampled_from([1, 5, 60])
+)
+def test_batches_hold_every_text_once_and_no_more_than_they_may(lengths, texts):
+    lengths, room = np.array(lengths, int), baselines.room(texts)
+    batches = list(baselines.cut(lengths, BUCKETS, room))
+    order = [row for rows, _ in batches for row in rows]
+    np.testing.assert_array_equal(order, np.argsort(lengths, kind="stable"))
+    for number, (rows, length) in enumerate(batches):
+        assert length == min(b for b in BUCKETS if b >= lengths[rows].max())
+        assert len(rows) <= room(np.array(length))
+        if number + 1 < len(batches):  # one more would have been too many
+            following = lengths[batches[number + 1][0][0]]
+            longer = min(b for b in BUCKETS if b >= following)
+            assert len(rows) + 1 > room(np.array(longer))
+
+
+def test_long_texts_come_in_smaller_batches_of_32_at_least():
+    lengths = np.array([8, 16, 24, 32, 512])
+    assert baselines.room(64)(lengths).tolist() == [64, 64, 42, 32, 32]
+    assert baselines.room(1024)(lengths).tolist() == [1024, 1024, 682, 512, 32]
+    assert baselines.room(20)(lengths).tolist() == [20] * 5
+
+
+@pytest.mark.parametrize("system", ["static_batches", "shrinking_batches"])
+def test_early_exits_are_those_of_the_engine(classifier, encoded, refill, system):
+    answers = getattr(baselines, system)(classifier, encoded)
+    np.testing.assert_array_equal(answers.layers, refill.layers)
+    np.testing.assert_array_equal(answers.rules, refill.rules)
+    np.testing.assert_allclose(answers.logits, refill.logits, atol=1e-5)
+    assert len(set(refill.layers)) > 2
+    assert answers.busy_steps == refill.busy_steps == refill.layers.sum()
+    real = (refill.layers * encoded.lengths).sum()
+    for each in (answers, refill):
+        assert real <= each.busy_tokens <= each.slot_tokens
+    if system == "static_batches":
+        assert refill.slot_steps < answers.slot_steps
+    else:  # every text is computed as often as it must be, and no more
+        assert answers.slot_steps == answers.busy_steps
+
+
+def test_full_depth_is_the_last_layer_and_its_warm_up_compiles_all(classifier, encoded):
+    program: Any = baselines._last_layer
+    program.clear_cache()
+    baselines.warm_full_depth(classifier, encoded)
+    compiled = program._cache_size()
+    full = baselines.full_depth(classifier, encoded)
+    assert program._cache_size() == compiled >= 2
+    batches = batching.eval_batches(encoded, len(encoded), (16,))
+    config, params = classifier.config, classifier.params
+    want = evaluation.every_layer(config, params, batches, len(encoded))[-1]
+    np.testing.assert_allclose(full.logits, want, atol=1e-5)
+    assert full.busy_steps == full.slot_steps == 5 * len(encoded)
+    assert (full.layers == 5).all()

@@ -1,0 +1,200 @@
+"""The benchmark's parts on a tiny workload, and its record on file."""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+import orjson
+import pytest
+
+from elbert_jax import UserError, bench, parts, speed_plots, suite, workload
+from elbert_jax.bench import Bench, Part
+from elbert_jax.benchmark_record import Record
+from elbert_jax.exits import FixedDepth
+from elbert_jax.peers import Unavailable
+from elbert_jax.suite import TARGETS
+
+KEYS = """refill_over_ideal refill_over_static refill_over_shrinking
+refill_over_batch1_exit refill_over_batch1_full full_over_torch full_over_onnx_fp32
+refill_over_onnx_best raw_over_tokenized mfu_full mfu_refill_over_full
+train_over_forward""".split()
+TINY = suite.adapt(
+    suite.SUITES["quick"],
+    parts=("systems", "queue", "large", "raw", "slots", "latency", "exits", "mixes"),
+    texts=12,
+    alone=2,
+    queues=(("imdb", 5), ("", 12)),
+    mixes=(("imdb", 5),),
+    few=5,
+    large=("", 12, 1),
+    slots=4,
+    sizes=(1, 4),
+    ratios=(0.4,),
+    peers=(),
+    repeats=1,
+)
+MACHINE = {"backend": "cpu", "processor": "abacus"}
+
+
+class Short(workload.Workload):
+    """Texts of 7 and 8 tokens, so that few shapes compile."""
+
+    mixes = ("short", "imdb")
+
+    def __init__(self, classifier):
+        self.config, self.params = classifier.config, classifier.params
+        self.labels, self.tokenizer = classifier.labels, classifier.tokenizer
+
+    def texts(self, mix, count):
+        offsets = np.cumsum([0, *np.random.default_rng(0).integers(7, 9, count)])
+        vocabulary, random = self.config.vocab_size, np.random.default_rng(1)
+        tokens = random.integers(5, vocabulary, offsets[-1], np.int32)
+        types, labels = np.zeros(len(tokens), np.int8), np.arange(count) % 3
+        return workload.Encoded(tokens, types, offsets, labels.astype(np.int32), 0)
+
+    def strings(self, count):
+        return ["bank", "", ("a", "b")][:count]
+
+    def exit_at(self, ratio):
+        depths = np.random.default_rng(2).integers(1, 5, 64)
+        return FixedDepth(jnp.asarray(depths, jnp.int32))
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return tmp_path_factory.mktemp("benchmark") / "record.json"
+
+
+@pytest.fixture(scope="module")
+def record(classifier, path):
+    record = Record(path, {"mix": "short"}, TINY, MACHINE)
+    the_bench = Bench(Short(classifier), TINY, 1e9, path.parent)
+    the_bench.__dict__["_peers"] = NoPeers()
+    assert parts.run(the_bench, record)
+    return record
+
+
+class NoPeers:
+    def open(self, name):
+        raise Unavailable("a test has none")
+
+
+def test_the_record_holds_every_part(record, path):
+    on_file = orjson.loads(path.read_bytes())
+    assert on_file == record.data
+    assert set(on_file["parts"]) == set(TINY.parts)
+    rows = {part: [] for part in TINY.parts}
+    for row in on_file["rows"]:
+        rows[row["part"]].append(row)
+        assert len(row["seconds"]) == 1
+        assert row["slowest"] <= row["texts_per_second"] <= row["fastest"]
+    assert {part: len(each) for part, each in rows.items()} == {
+        "systems": 7,
+        "queue": 4,
+        "large": 1,
+        "raw": 2,
+        "slots": 4,
+        "latency": 4,
+        "exits": 3,
+        "mixes": 2,
+    }
+    for row in rows["systems"] + rows["queue"]:
+        assert row["logit_difference"] < 1e-5
+        product = row["padding"] * row["slots"] * row["kernels"]
+        assert math.isclose(product, row["useful_mfu"])
+    assert [row["texts"] for row in rows["queue"]] == [5, 5, 12, 12]
+    assert [row["mix"] for row in rows["queue"]] == ["imdb", "imdb", "short", "short"]
+
+
+def test_ratios_are_the_named_ones_and_what_is_missing_has_a_reason(record):
+    ratios, notes = record.data["ratios"], record.data["notes"]
+    assert list(ratios) == list(notes) == list(TARGETS) == KEYS
+    missing = {name for name, ratio in ratios.items() if ratio is None}
+    assert missing == {
+        "full_over_torch",
+        "full_over_onnx_fp32",
+        "refill_over_onnx_best",
+        "train_over_forward",
+    }
+    assert all(ratios[name] > 0 for name in set(KEYS) - missing)
+    assert notes["train_over_forward"] == "part training was not run"
+    assert notes["refill_over_ideal"] == "12 texts of short"
+    speed = {
+        row["system"]: row["texts_per_second"]
+        for row in record.data["rows"]
+        if row["part"] == "systems"
+    }
+    assert ratios["refill_over_static"] == pytest.approx(
+        speed[bench.REFILL] / speed[bench.STATIC]
+    )
+    text = record.ratios()
+    assert all(name in text for name in KEYS)
+    assert "abacus" not in text and "holds" not in text  # no target for this shape
+
+
+def test_a_part_is_not_measured_twice(record, path, classifier):
+    again = Record(path, {"mix": "short"}, TINY, MACHINE)
+    assert all(part in again for part in TINY.parts) and "training" not in again
+    the_bench = Bench(
+        Short(classifier), suite.adapt(TINY, parts=("raw",)), 1e9, path.parent
+    )
+    assert parts.run(the_bench, again) and again.data == record.data
+    with pytest.raises(UserError, match=r"processor \(abacus; now slide rule\)"):
+        Record(path, {"mix": "short"}, TINY, MACHINE | {"processor": "slide rule"})
+    with pytest.raises(UserError, match="repeats"):
+        Record(path, {"mix": "short"}, suite.adapt(TINY, repeats=9), MACHINE)
+    with pytest.raises(UserError, match="no folder"):
+        Record(path.parent / "none" / "x.json", {}, TINY, MACHINE)
+    path.with_name("other.json").write_text("[]")
+    with pytest.raises(UserError, match="name another file"):
+        Record(path.with_name("other.json"), {}, TINY, MACHINE)
+
+
+def test_a_part_that_fails_or_has_no_time_left_is_told(classifier, monkeypatch, capsys):
+    def fails(bench):
+        raise ZeroDivisionError("no texts")
+
+    monkeypatch.setitem(parts.PARTS, "systems", fails)
+    monkeypatch.setitem(parts.PARTS, "raw", lambda bench: Part([], {}, "nothing"))
+    chosen = suite.adapt(TINY, parts=("systems", "raw"))
+    record = Record(None, {}, chosen, MACHINE)
+    assert not parts.run(Bench(Short(classifier), chosen, 1e9, ""), record)
+    assert "raw" in record and "systems" not in record
+    note = record.data["notes"]["refill_over_static"]
+    assert note == "part systems failed: ZeroDivisionError: no texts"
+    hurried = suite.adapt(TINY, parts=("raw",), minutes=-1.0)
+    record = Record(None, {}, hurried, MACHINE)
+    assert not parts.run(Bench(Short(classifier), hurried, 1e9, ""), record)
+    assert "minutes are over" in capsys.readouterr().out
+
+
+def test_a_missing_peer_is_skipped_and_said_so(record):
+    part = Part(
+        [], {"refill_over_static": 2.5}, "so many texts", {"PyTorch": "is away"}
+    )
+    fresh = Record(None, {}, suite.adapt(TINY, shape="base"), MACHINE)
+    fresh.add("systems", part)
+    assert fresh.data["ratios"]["full_over_torch"] is None
+    assert fresh.data["notes"]["full_over_torch"] == "no PyTorch: is away"
+    assert fresh.part("systems") == "left out: PyTorch: is away"
+    (line,) = (r for r in fresh.ratios().splitlines() if "refill_over_static" in r)
+    assert line.split()[1:5] == ["2.5", ">=", "2.0", "holds"]
+    assert record.data["parts"]["mixes"]["skipped"] == {
+        "transformers, sdpa": "a test has none"
+    }
+
+
+@pytest.mark.parametrize("flag", ["parts", "peers"])
+def test_a_name_that_there_is_not(flag):
+    with pytest.raises(UserError, match=f"--{flag}: no 'lunch'; there are"):
+        parts.check(suite.adapt(TINY, **{flag: ["lunch"]}))
+
+
+def test_pictures(record, tmp_path):
+    paths = speed_plots.draw(tmp_path / "plots", record.data["rows"], "a title")
+    assert [path.stem for path in paths] == list(speed_plots._PICTURES)
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+    only = [row for row in record.data["rows"] if row["part"] == "latency"]
+    assert [p.stem for p in speed_plots.draw(tmp_path, only, "")] == [
+        "latency_by_batch"
+    ]

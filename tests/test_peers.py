@@ -1,0 +1,77 @@
+"""Peers answer as this library does at full depth, or say why they cannot."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from elbert_jax import baselines, hf, onnx_export, peers
+from elbert_jax.data.batching import Encoded
+from elbert_jax.peers import Peers, Unavailable
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+
+@pytest.fixture(scope="module")
+def encoded(classifier):
+    texts = ["profit rose", "sales fell in the first quarter", "bank", "", "rose"] * 3
+    return Encoded.build(classifier.tokenizer, texts)
+
+
+@pytest.fixture(scope="module")
+def opener(classifier, encoded, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("peers")
+    hf.save(folder, classifier.config, classifier.params, classifier.labels)
+    return Peers(folder, classifier.config, False, (2, 4), encoded)
+
+
+@pytest.fixture(scope="module")
+def full(classifier, encoded):
+    return baselines.full_depth(classifier, encoded)
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", ["eager", "sdpa"])
+def test_pytorch(opener, encoded, full, name):
+    peer = opener.open(name)
+    answers = peer(encoded)
+    np.testing.assert_allclose(answers.logits, full.logits, atol=1e-4)
+    assert (answers.layers == 5).all() and peer.rows in (2, 4)
+    # Batches are as long as their longest text, and hold no filler.
+    assert answers.slot_tokens == answers.busy_tokens <= full.busy_tokens
+
+
+def test_onnx_runtime(opener, encoded, full):
+    pytest.importorskip("onnx", reason="onnx, of the extra bench, is not installed")
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    answers = opener.open("onnx_fp32")(encoded)
+    np.testing.assert_allclose(answers.logits, full.logits, atol=1e-4)
+    answers = opener.open("onnx_int8")(encoded)
+    off = np.abs(answers.logits - full.logits).max()
+    assert 1e-3 < off < 2  # integers, but not nonsense
+    graph, target = (opener.directory / name for name in ("float32.onnx", "x.onnx"))
+    with pytest.raises(onnx_export.NotQuantised, match="of 54 products"):
+        onnx_export.quantise(graph, target, layers=9)
+
+
+def test_what_is_missing_is_named(opener, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(Unavailable, match="onnxruntime is not installed"):
+        opener.open("onnx_fp32")
+
+
+def test_what_fails_is_told_in_a_line(opener, monkeypatch):
+    def fail(self, attention):
+        raise RuntimeError("out of memory\nat length")
+
+    monkeypatch.setattr(peers.Peers, "_module", fail)
+    with pytest.raises(Unavailable, match="^it fails here: out of memory$"):
+        opener.open("sdpa")
