@@ -66,4 +66,4 @@ def test_both_libraries_guess_what_was_masked(masked):
     )
     outputs = pytorch.torch_outputs(theirs, tokens, mask, types)
     want = outputs.prediction_logits[np.arange(len(wanted)), places]
-    np.testing.assert_allclose(logits, want, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(logits, want, rtol=0, atol=1e-3)  # of up to 20
