@@ -19,7 +19,6 @@ from elbert_jax import (
     machine,
     machine_cache,
     parts,
-    roofline,
     speed_plots,
     workload,
 )
@@ -63,10 +62,10 @@ def main(argv):
         load = drawn.Drawn(suite.shape, suite.dtype, _MIX.value, _TOKENIZER.value)
     source = {flag.name: flag.value for flag in (_MODEL, _FILE, _MIX, _TOKENIZER)}
     record = Record(_JSON.value, source, suite, machine.describe())
-    peak = roofline.peak_flops(suite.dtype)
-    print(f"{record.title}; a large product: {peak / 1e9:,.0f} GFLOP/s")
     with tempfile.TemporaryDirectory() as folder:
-        whole = parts.run(Bench(load, suite, peak, folder), record)
+        bench = Bench(load, suite, folder)
+        print(f"{record.title}; a large product: {bench.peak / 1e9:,.0f} GFLOP/s")
+        whole = parts.run(bench, record)
     print(f"\n{record.ratios()}")
     if _PLOTS.value:
         speed_plots.draw(_PLOTS.value, record.data["rows"], record.title)

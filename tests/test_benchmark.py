@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 import pytest
 
-from elbert_jax import UserError, bench, parts, speed_plots, suite, workload
+from elbert_jax import UserError, bench, parts, roofline, speed_plots, suite, workload
 from elbert_jax.bench import Bench, Part
 from elbert_jax.benchmark_record import Record
 from elbert_jax.exits import FixedDepth
@@ -60,6 +60,13 @@ class Short(workload.Workload):
         return FixedDepth(jnp.asarray(depths, jnp.int32))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def slow_machine():
+    with pytest.MonkeyPatch.context() as patch:  # large products take their time
+        patch.setattr(roofline, "peak_flops", lambda dtype: 1e9)
+        yield
+
+
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     return tmp_path_factory.mktemp("benchmark") / "record.json"
@@ -68,7 +75,7 @@ def path(tmp_path_factory):
 @pytest.fixture(scope="module")
 def record(classifier, path):
     record = Record(path, {"mix": "short"}, TINY, MACHINE)
-    the_bench = Bench(Short(classifier), TINY, 1e9, path.parent)
+    the_bench = Bench(Short(classifier), TINY, path.parent)
     the_bench.__dict__["_peers"] = NoPeers()
     assert parts.run(the_bench, record)
     return record
@@ -135,9 +142,8 @@ def test_ratios_are_the_named_ones_and_what_is_missing_has_a_reason(record):
 def test_a_part_is_not_measured_twice(record, path, classifier):
     again = Record(path, {"mix": "short"}, TINY, MACHINE)
     assert all(part in again for part in TINY.parts) and "training" not in again
-    the_bench = Bench(
-        Short(classifier), suite.adapt(TINY, parts=("raw",)), 1e9, path.parent
-    )
+    only_raw = suite.adapt(TINY, parts=("raw",))
+    the_bench = Bench(Short(classifier), only_raw, path.parent)
     assert parts.run(the_bench, again) and again.data == record.data
     with pytest.raises(UserError, match=r"processor \(abacus; now slide rule\)"):
         Record(path, {"mix": "short"}, TINY, MACHINE | {"processor": "slide rule"})
@@ -158,13 +164,13 @@ def test_a_part_that_fails_or_has_no_time_left_is_told(classifier, monkeypatch, 
     monkeypatch.setitem(parts.PARTS, "raw", lambda bench: Part([], {}, "nothing"))
     chosen = suite.adapt(TINY, parts=("systems", "raw"))
     record = Record(None, {}, chosen, MACHINE)
-    assert not parts.run(Bench(Short(classifier), chosen, 1e9, ""), record)
+    assert not parts.run(Bench(Short(classifier), chosen, ""), record)
     assert "raw" in record and "systems" not in record
     note = record.data["notes"]["refill_over_static"]
     assert note == "part systems failed: ZeroDivisionError: no texts"
     hurried = suite.adapt(TINY, parts=("raw",), minutes=-1.0)
     record = Record(None, {}, hurried, MACHINE)
-    assert not parts.run(Bench(Short(classifier), hurried, 1e9, ""), record)
+    assert not parts.run(Bench(Short(classifier), hurried, ""), record)
     assert "minutes are over" in capsys.readouterr().out
 
 
