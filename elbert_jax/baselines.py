@@ -26,7 +26,7 @@ from elbert_jax.ladder import Answers
 Room = Callable[[np.ndarray], np.ndarray]  # L to the most texts of a batch
 _USUAL, _LEAST = 16, 32  # tokens of a text, texts of a batch
 _SIZES = 8  # that a shrinking batch may have: each compiles
-_LENGTHS, _TEXTS = 12, 8  # padded lengths at most, and texts of each at least
+_LENGTHS, _TEXTS = 24, 8  # padded lengths at most, and texts of each at least
 
 
 def room(texts: int) -> Room:

@@ -36,14 +36,14 @@ class Timed:
 
 
 def measure(
-    calls: Mapping[str, Callable[[], Any]],
+    calls: Mapping[Any, Callable[[], Any]],
     repeats: int,
-    warm: Mapping[str, Callable[[], Any]] | None = None,
-) -> dict[str, Timed]:
+    warm: Mapping[Any, Callable[[], Any]] | None = None,
+) -> dict[Any, Timed]:
     """Times calls in turn, A B A B ..., after a warm-up of each.
 
     Args:
-      calls: by name; each returns when its work is done.
+      calls: by name, or another key; each returns when its work is done.
       repeats: how often each is timed.
       warm: what warms up in place of the calls of the same names.
     """
