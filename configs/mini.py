@@ -2,7 +2,8 @@
 
 Run:    python -m elbert_jax.train --config=configs/mini.py --workdir=runs/mine \
             --config.data.train_file=train.tsv --config.data.validation_file=dev.tsv
-Expect: not yet measured.
+Expect: on 12,000 texts of SST-2 and two epochs, dev accuracy 0.76, which is what a
+        model from scratch has there; more texts are not yet measured.
 """
 
 from configs import default
