@@ -19,6 +19,7 @@ from elbert_jax import (
     errors,
     exit_settings,
     guarantee,
+    labelled_flags,
     machine_cache,
     operating_point,
     speed,
@@ -30,12 +31,7 @@ from elbert_jax.errors import UserError
 _MODEL = flags.DEFINE_string("model", None, "Model directory.")
 _FILE = flags.DEFINE_string("file", None, "Labelled .tsv .csv .jsonl or .parquet.")
 _TASK = flags.DEFINE_string("task", None, "A named task instead of a file.")
-_SPLIT = flags.DEFINE_string("split", None, "Of the task; by default all held out.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps prepared sets.")
-_TEXT = flags.DEFINE_string("text_column", None, "Column of the text.")
-_PAIR = flags.DEFINE_string("text_pair_column", None, "Column of the second text.")
-_LABEL = flags.DEFINE_string("label_column", None, "Column of the label.")
-_COLUMNS = flags.DEFINE_list("columns", None, "Names for a table without a header.")
+flags.adopt_module_key_flags(labelled_flags)
 _DROP = flags.DEFINE_float("max_accuracy_drop", None, "From full depth; 0.01: 1 %.")
 _CONFIDENCE = flags.DEFINE_float("confidence", 0.9, "That the drop is no larger.")
 _P99 = flags.DEFINE_float("target_p99_ms", None, "For texts that come one by one.")
@@ -52,16 +48,7 @@ def main(argv):
     if not (_MODEL.value and directory.is_dir() and os.access(directory, os.W_OK)):
         raise UserError("give --model=DIR, a directory that the choice is written to")
     classifier = Classifier.from_pretrained(directory, exit=_exit(), slots=_SLOTS.value)
-    name, examples = corpus.read(
-        _FILE.value,
-        _TASK.value,
-        _SPLIT.value,
-        _DATA_DIR.value,
-        text=_TEXT.value,
-        text_pair=_PAIR.value,
-        label=_LABEL.value,
-        columns=_COLUMNS.value,
-    )
+    name, examples = labelled_flags.read(_FILE.value, _TASK.value)
     encoded = corpus.encode(
         classifier.tokenizer, examples, classifier.labels, classifier.max_length
     )

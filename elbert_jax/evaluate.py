@@ -8,20 +8,14 @@ import pathlib
 import orjson
 from absl import flags
 
-from elbert_jax import errors, machine_cache, plots, scorecard
+from elbert_jax import errors, labelled_flags, machine_cache, plots, scorecard
 from elbert_jax.classifier import Classifier
-from elbert_jax.data import corpus
 from elbert_jax.errors import UserError
 
 _MODEL = flags.DEFINE_string("model", None, "Model directory, or hub id.")
 _FILE = flags.DEFINE_string("file", None, "Labelled .tsv .csv .jsonl or .parquet.")
 _TASK = flags.DEFINE_string("task", None, "A named task instead of a file.")
-_SPLIT = flags.DEFINE_string("split", None, "Of the task; by default all held out.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps prepared sets.")
-_TEXT = flags.DEFINE_string("text_column", None, "Column of the text.")
-_PAIR = flags.DEFINE_string("text_pair_column", None, "Column of the second text.")
-_LABEL = flags.DEFINE_string("label_column", None, "Column of the label.")
-_COLUMNS = flags.DEFINE_list("columns", None, "Names for a table without a header.")
+flags.adopt_module_key_flags(labelled_flags)
 _DELTA = flags.DEFINE_float("delta", None, "Stage 1's threshold, in place of its own.")
 _BY = flags.DEFINE_string("by", None, "Column that groups the texts.")
 _SLOTS = flags.DEFINE_string("slots", None, "Texts in a batch, of 16 tokens; or auto.")
@@ -38,16 +32,7 @@ def main(argv):
     classifier = Classifier.from_pretrained(_MODEL.value, slots=_SLOTS.value)
     if _DELTA.value is not None:
         classifier.set_delta(_DELTA.value)
-    name, examples = corpus.read(
-        _FILE.value,
-        _TASK.value,
-        _SPLIT.value,
-        _DATA_DIR.value,
-        text=_TEXT.value,
-        text_pair=_PAIR.value,
-        label=_LABEL.value,
-        columns=_COLUMNS.value,
-    )
+    name, examples = labelled_flags.read(_FILE.value, _TASK.value)
     several = bool(_TASK.value) and len({e.row.get("split") for e in examples}) > 1
     by = _BY.value or ("split" if several else None)
     card = scorecard.measure(classifier, examples, _REPEATS.value, by=by)

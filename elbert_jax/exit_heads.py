@@ -16,6 +16,8 @@ References:
     Time", ACL 2020, Table 1; its published code has the tanh and the two heads.
 """
 
+import abc
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -36,8 +38,9 @@ class Head(nnx.Module):
         self.classifier = Linear(config, size, config.num_labels, rngs)
         self.dropout_rate = config.classifier_dropout_prob
 
+    @abc.abstractmethod
     def features(self, x: Array, mask: Array, pooled: Array) -> Array:
-        raise NotImplementedError
+        """Returns what the classifier reads: [B, size]."""
 
     def __call__(
         self,

@@ -11,28 +11,35 @@ import pathlib
 
 from absl import flags
 
-from elbert_jax import errors, inspection, patterns, plots, trace_page, trace_text
+from elbert_jax import (
+    errors,
+    inspection,
+    labelled_flags,
+    patterns,
+    plots,
+    trace_page,
+    trace_text,
+)
 from elbert_jax.classifier import Classifier
-from elbert_jax.data import corpus, output
+from elbert_jax.data import output
 from elbert_jax.errors import UserError
 
 _MODEL = flags.DEFINE_string("model", None, "Model directory, or hub id.")
 _TEXT = flags.DEFINE_string("text", None, "The text to follow.")
 _PAIR = flags.DEFINE_string("text_pair", None, "The second text of a pair.")
 _FILE = flags.DEFINE_string("file", None, "Labelled .tsv .csv .jsonl or .parquet.")
+_TASK = flags.DEFINE_string("task", None, "A named task instead of a file.")
+flags.adopt_module_key_flags(labelled_flags)
 _EXAMPLES = flags.DEFINE_integer("examples", 3, "Texts of each pattern.", 1, 10)
-_TEXT_COLUMN = flags.DEFINE_string("text_column", None, "Column of the text.")
-_PAIR_COLUMN = flags.DEFINE_string("text_pair_column", None, "Of the second text.")
-_LABEL_COLUMN = flags.DEFINE_string("label_column", None, "Column of the label.")
-_COLUMNS = flags.DEFINE_list("columns", None, "Names for a table without a header.")
 _DELTA = flags.DEFINE_float("delta", None, "Stage 1's threshold, in place of its own.")
 _OUTPUT = flags.DEFINE_string("output", "explain.html", "The page to write.")
 
 
 def main(argv):
     del argv
-    texts = [flag.value is not None for flag in (_TEXT, _PAIR, _FILE)]
-    if not _MODEL.value or texts not in ([1, 0, 0], [1, 1, 0], [0, 0, 1]):
+    one = _TEXT.value is not None
+    several = bool(_FILE.value or _TASK.value)
+    if not _MODEL.value or one == several or (_PAIR.value and not one):
         raise UserError(
             "give --model=DIR, and --text=TEXT (and --text_pair) or --file=FILE"
         )
@@ -49,7 +56,7 @@ def main(argv):
             print(trace_text.render(trace), end="\n\n")
     everything = [trace for traces in sections.values() for trace in traces]
     if not everything:
-        raise UserError(f"no text of {_FILE.value} leaves early: give a larger --delta")
+        raise UserError("no text leaves early: give a larger --delta")
     title = f"Looking inside {_MODEL.value}"
     with output.replacing(str(page)) as file:
         file.write(trace_page.render(title, sections).encode())
@@ -62,9 +69,7 @@ def main(argv):
 def _sections(classifier):
     if _TEXT.value is not None:
         return {"": [inspection.trace(classifier, _TEXT.value, _PAIR.value)]}
-    columns = {"text": _TEXT_COLUMN.value, "text_pair": _PAIR_COLUMN.value}
-    columns |= {"label": _LABEL_COLUMN.value, "columns": _COLUMNS.value}
-    examples = corpus.read_file(_FILE.value or "", **columns)
+    _, examples = labelled_flags.read(_FILE.value, _TASK.value)
     return patterns.collect(classifier, examples, _EXAMPLES.value)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from elbert_jax import calibration, speed, tables
+from elbert_jax import calibration, machine, tables
 from elbert_jax.calibration import Goal, Point
 from elbert_jax.data.example import Example
 from elbert_jax.speed import Speed
@@ -74,5 +74,5 @@ def grounds(
             "target_p99_ms": goal.target_p99_ms,
             "min_texts_per_second": goal.min_texts_per_second,
         }
-        given["speed"] = timed | asked | {"slots": slots} | speed.machine()
+        given["speed"] = timed | asked | {"slots": slots} | machine.describe()
     return given

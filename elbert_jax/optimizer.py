@@ -38,8 +38,20 @@ def by_row(tx: optax.GradientTransformation) -> optax.GradientTransformation:
     return optax.GradientTransformation(jax.vmap(tx.init), jax.vmap(tx.update))
 
 
+def _scale_by_rate() -> optax.GradientTransformationExtraArgs:
+    """Multiplies updates by the `rate` that comes with them.
+
+    So the rate is no constant of a compiled step, and one serves every schedule.
+    """
+
+    def update(updates: Any, state: Any, params: Any = None, **extra_args: Any):
+        del params
+        return jax.tree.map(lambda leaf: extra_args["rate"] * leaf, updates), state
+
+    return optax.GradientTransformationExtraArgs(optax.init_empty_state, update)
+
+
 def build(
-    schedule: optax.Schedule,
     *,
     name: str = "adamw",
     weight_decay: float,
@@ -50,8 +62,9 @@ def build(
 ) -> optax.GradientTransformation:
     """Returns the optimizer of `{"model": parameters}`, with ELBERT's t_i as `"t"`.
 
+    Its `update` takes the learning rate of the model as `rate`.
+
     Args:
-      schedule: learning rate of the model by update.
       name: of `OPTIMIZERS`, for the model.
       weight_decay: of the model's matrices.
       clip_norm: largest global norm of the model's gradient.
@@ -61,10 +74,11 @@ def build(
     """
     model = optax.chain(
         optax.clip_by_global_norm(clip_norm),
-        OPTIMIZERS[name](schedule, weight_decay=weight_decay, mask=decay_mask),
+        OPTIMIZERS[name](1.0, weight_decay=weight_decay, mask=decay_mask),
     )
     if stacked:
         model = by_row(model)
+    model = optax.chain(model, _scale_by_rate())
     parts: dict[Hashable, Any] = {"model": model, "t": optax.adam(t_learning_rate)}
     both = optax.multi_transform(parts, lambda variables: {k: k for k in variables})
     if accumulate == 1:

@@ -1,12 +1,8 @@
 """How fast a classifier answers on this machine: one text at a time, and many."""
 
-import os
-import platform
 import time
 from collections.abc import Sequence
-from typing import Any
 
-import jax
 import numpy as np
 import tqdm
 
@@ -50,12 +46,3 @@ def _seconds(classifier: Classifier, texts: Text | Sequence[Text]) -> float:
     start = time.perf_counter()
     classifier(texts)
     return time.perf_counter() - start
-
-
-def machine() -> dict[str, Any]:
-    """Returns what a measured time belongs to, beside the model."""
-    return {
-        "platform": platform.platform(),
-        "device": jax.devices()[0].device_kind,
-        "cores": os.cpu_count(),
-    }

@@ -20,7 +20,7 @@ from elbert_jax.data.corpus import Config
 Loss = Callable[[Any, Any, Array], tuple[Array, dict[str, Array]]]
 # (a variable's keys, such as ("model", "pooler", "kernel")) -> whether it learns.
 Trains = Callable[[tuple[Any, ...]], bool]
-TrainStep = Callable[[Any, Any, Array], tuple[Any, dict[str, Array]]]
+TrainStep = Callable[[Any, Any, Array, Any], tuple[Any, dict[str, Array]]]
 
 
 def everything(path: tuple[Any, ...]) -> bool:
@@ -68,15 +68,17 @@ def join(learning: Any, frozen: Any) -> Any:
 def make_train_step(
     loss_function: Loss, tx: optax.GradientTransformation, trains: Trains = everything
 ) -> TrainStep:
-    """Returns the compiled step `(state, batch, key) -> (state, measured)`.
+    """Returns the compiled step `(state, batch, key, rate) -> (state, measured)`.
 
-    The state is donated. No gradient is taken of a frozen variable, nor an update
-    made. Measured are `loss`, the `gradient_norm` of the model, and what the loss
-    function measures.
+    The state is donated, and `rate` is the model's learning rate. No gradient is taken
+    of a frozen variable, nor an update made. Measured are `loss`, the `gradient_norm`
+    of the model, and what the loss function measures.
     """
 
+    tx = optax.with_extra_args_support(tx)
+
     @functools.partial(jax.jit, donate_argnums=0)
-    def train_step(state: TrainState, batch: Any, key: Array):
+    def train_step(state: TrainState, batch: Any, key: Array, rate: Array):
         key = jax.random.fold_in(key, state.step)
         learning, frozen = split(state.params, trains)
 
@@ -85,7 +87,7 @@ def make_train_step(
 
         value_and_grad = jax.value_and_grad(loss_of, has_aux=True)
         (loss, others), gradient = value_and_grad(learning)
-        updates, opt_state = tx.update(gradient, state.opt_state, learning)
+        updates, opt_state = tx.update(gradient, state.opt_state, learning, rate=rate)
         params = join(optax.apply_updates(learning, updates), frozen)
         norm = optax.tree.norm(gradient["model"])
         step, bad = state.step + 1, state.not_finite_at
@@ -117,12 +119,12 @@ class Course:
           t_learning_rate: see `optimizer.build`.
         """
         self.stage, self.begin, self.end = stage, begin, begin + stage.steps
-        self.accumulate = config.accumulate
-        self.schedule = optimizer.learning_rate(
+        schedule = optimizer.learning_rate(
             stage.learning_rate, stage.steps // config.accumulate, config.warmup_ratio
         )
+        updates = np.arange(stage.steps) // config.accumulate
+        self.rates = np.asarray(schedule(updates), np.float32)  # by step
         self.tx = optimizer.build(
-            self.schedule,
             name=config.optimizer,
             weight_decay=config.weight_decay,
             clip_norm=config.clip_norm,
@@ -150,9 +152,9 @@ class Course:
         """Returns what takes a state through the run's step of that number."""
         return self.steps[int(np.searchsorted(self.ends, step))]
 
-    def rate(self, step: int) -> np.ndarray:
+    def rate(self, step: int) -> np.float32:
         """Returns the learning rate of a step."""
-        return np.asarray(self.schedule((step - self.begin - 1) // self.accumulate))
+        return self.rates[step - self.begin - 1]
 
     def evaluates(self, step: int) -> bool:
         """Says whether an evaluation comes after a step."""

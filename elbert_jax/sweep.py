@@ -11,21 +11,22 @@ import sys
 
 from absl import flags
 
-from elbert_jax import errors, machine_cache, sweep_report, sweeping
+from elbert_jax import (
+    errors,
+    labelled_flags,
+    machine_cache,
+    sweep_report,
+    sweeping,
+)
 from elbert_jax.confirmation import Disagreement
-from elbert_jax.data import corpus, output, tasks
+from elbert_jax.data import output, tasks
 from elbert_jax.errors import UserError
 from elbert_jax.sweeping import LabelledSet, Plan
 
 _MODELS = flags.DEFINE_list("models", None, "Model directories, or hub ids.")
 _FILE = flags.DEFINE_list("file", None, "Labelled file: one for all models, or each.")
 _TASK = flags.DEFINE_list("task", None, "Named tasks instead of files.")
-_SPLIT = flags.DEFINE_string("split", None, "Of the tasks; by default all held out.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps prepared sets.")
-_TEXT = flags.DEFINE_string("text_column", None, "Column of the text.")
-_PAIR = flags.DEFINE_string("text_pair_column", None, "Column of the second text.")
-_LABEL = flags.DEFINE_string("label_column", None, "Column of the label.")
-_COLUMNS = flags.DEFINE_list("columns", None, "Names for tables without a header.")
+flags.adopt_module_key_flags(labelled_flags)
 _METRIC = flags.DEFINE_enum(
     "metric", None, ("accuracy", "f1", "matthews"), "Else the task's, or accuracy."
 )
@@ -63,16 +64,7 @@ def main(argv):
 @functools.cache
 def _read(name: str) -> LabelledSet:
     file, task = (None, name) if _TASK.value else (name, None)
-    called, examples = corpus.read(
-        file,
-        task,
-        _SPLIT.value,
-        _DATA_DIR.value,
-        text=_TEXT.value,
-        text_pair=_PAIR.value,
-        label=_LABEL.value,
-        columns=_COLUMNS.value,
-    )
+    called, examples = labelled_flags.read(file, task)
     metric = tasks.find(task).metric if task else "accuracy"
     return LabelledSet(called, _METRIC.value or metric, examples)
 

@@ -146,7 +146,8 @@ class _Run:
                     course = self._course(step)
                     state = course.start(variables)
                 batch = next(batches)
-                state, measured = course.train_step(step)(state, batch, key)
+                rate = course.rate(step)
+                state, measured = course.train_step(step)(state, batch, key, rate)
                 meter.count(batch, step)
                 bar.update()
                 evaluates = course.evaluates(step)
@@ -154,7 +155,7 @@ class _Run:
                 if keeps or step % config.log_every == 0:
                     self._check(state)
                     rates = meter.read()
-                    row = {"learning_rate": course.rate(step)}
+                    row = {"learning_rate": rate}
                     writer.write(step, row | jax.device_get(measured) | rates)
                     shown = {"loss": f"{measured['loss']:.3f}"} | {
                         "tokens/s": f"{rates['tokens_per_second']:,.0f}",

@@ -29,11 +29,7 @@ def measure(config: AlbertConfig, repeats: int) -> tuple[Timed, Timed]:
         np.arange(BATCH, dtype=np.int32),
     )
     tx = optimizer.build(
-        optimizer.learning_rate(3e-5, 1000, 0.1),
-        weight_decay=0.01,
-        clip_norm=1.0,
-        accumulate=1,
-        t_learning_rate=1e-2,
+        weight_decay=0.01, clip_norm=1.0, accumulate=1, t_learning_rate=1e-2
     )
     params = albert.init(config, jax.random.key(0))
     forward = jax.jit(lambda params: albert.bind(config, params)(*batch.inputs))
@@ -45,7 +41,7 @@ def measure(config: AlbertConfig, repeats: int) -> tuple[Timed, Timed]:
 
     def step() -> None:
         nonlocal state  # which is donated
-        state, measured = update(state, batch, key)
+        state, measured = update(state, batch, key, np.float32(3e-5))
         measured["loss"].block_until_ready()
 
     calls = {"forward": lambda: forward(params).block_until_ready(), "step": step}

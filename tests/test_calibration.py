@@ -274,7 +274,6 @@ def test_speed_is_that_of_the_criterion(classifier):
     got = speed.measure(classifier, texts, FixedDepth(2))
     assert classifier.exit == FixedDepth(2)
     assert 0 < got["p99_ms"] < 1e5 and got["texts_per_second"] > 0
-    assert set(speed.machine()) == {"platform", "device", "cores"}
 
 
 def test_logits_that_are_not_finite_are_refused(classifier):

@@ -13,17 +13,17 @@ ROWS = """
 errors
 modules exit_heads albert masked_lm exits confidence_window rules exit_settings
 exit_grid exit_kinds losses metrics flops roofline masking significance
-machine_cache checkpoint hub weight_table hf operating_point
+machine machine_cache checkpoint hub weight_table hf operating_point
 data.example data.synthetic data.tasks data.rows data.sources
 data.preprocessing data.tokenization data.vocabulary data.batching data.corpus
 data.documents data.token_store data.passages
-data.output journal answers tables model_card metric_writer run_directory
+labelled_flags data.output journal answers tables model_card metric_writer run_directory
 lineage optimizer evaluation logit_cache stage trainer recipes finetuning pretraining
 engine budget ladder token_exit classifier baselines throughput speed scorecard
 confirmation prediction calibration guarantee scheduler inspection patterns
 trace_text trace_chart trace_page trade_off replay sweeping
 plots trade_off_plots criterion_plots exit_plots sweep_report
-machine workload drawn onnx_export peers training_speed kernel_times
+workload drawn onnx_export peers training_speed kernel_times
 suite bench benchmark_record curves parts speed_plots
 """.split()
 COMMANDS = """

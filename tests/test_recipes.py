@@ -5,7 +5,6 @@ import json
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from jax.flatten_util import ravel_pytree
 
@@ -91,7 +90,6 @@ def run(config, lesson, steps, *, loss=None, name="adamw", clip_norm=1.0):
     """Returns the variables before and after some steps, and the last loss."""
     heads = lesson.learns == "heads"
     tx = optimizer.build(
-        optax.constant_schedule(0.01),
         name=name,
         weight_decay=0.1,
         clip_norm=clip_norm,
@@ -107,7 +105,9 @@ def run(config, lesson, steps, *, loss=None, name="adamw", clip_norm=1.0):
     zero, also = jnp.zeros(2, jnp.int32)
     state = stage.TrainState(zero, also, given, tx.init(learning))
     for number in range(steps):
-        state, measured = train_step(state, batch(number), jax.random.key(2))
+        state, measured = train_step(
+            state, batch(number), jax.random.key(2), np.float32(0.01)
+        )
     return before, state.params, measured
 
 

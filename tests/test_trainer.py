@@ -224,6 +224,6 @@ def test_accumulated_batches_are_one_large_batch():
         state = stage.TrainState(zero, also, params, tx.init(params))
         step = stage.make_train_step(Lesson("all", "elbert").loss(config), tx)
         for batch in batches:
-            state, _ = step(state, batch, jax.random.key(0))
+            state, _ = step(state, batch, jax.random.key(0), np.float32(1))
         moved.append(state.params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), *moved)
