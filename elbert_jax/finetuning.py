@@ -66,12 +66,24 @@ def _check(config: Config) -> Recipe:
     if config.metric not in ("", *metrics.NAMES):
         known = ", ".join(metrics.NAMES)
         raise UserError(f"config.metric is {config.metric!r}; it may be {known}")
-    trainer.check(config, ["batch_size", "epochs", "head_epochs", "eval_batch_size"])
-    if config.steps < 0:
-        raise UserError(f"config.steps is {config.steps}; it must be at least 0")
+    trainer.check(config, ["batch_size", "head_epochs", "eval_batch_size"])
+    for name in "epochs", "steps":
+        if config[name] < 0:
+            raise UserError(f"config.{name} is {config[name]}; it must be at least 0")
     recipe = recipes.find(config)
+    if _heads_only(config) and not (config.init and recipe.lessons[1:]):
+        able = ", ".join(name for name, it in recipes.METHODS.items() if it.lessons[1:])
+        raise UserError(
+            "config.epochs is 0, which leaves a fine-tuned model as it is and teaches "
+            f"it exits: only {able} can, and config.init must name it"
+        )
     _exit(config, recipe, 1)
     return recipe
+
+
+def _heads_only(config: Config) -> bool:
+    """Says whether the run starts with a model that has been fine-tuned already."""
+    return not (config.epochs or config.steps)
 
 
 def _exit(config: Config, recipe: Recipe, layers: int) -> Criterion:
@@ -89,6 +101,12 @@ def _initial_model(
     if config.init:
         start = hf.load(config.init, num_labels=labels, exit_heads=heads, key=key)
         start.tell()
+        known = not any("exit_heads." not in name for name in start.initialised)
+        if _heads_only(config) and not (known and start.labels == data.labels):
+            raise UserError(
+                f"{config.init} has no classifier of {', '.join(data.labels)}, which "
+                "config.epochs=0 needs, in this order (config.data.labels sets it)"
+            )
         dropouts = {name: config.model[name] for name in _DROPOUTS & {*config.model}}
         model_config = dataclasses.replace(start.config, dtype=config.dtype, **dropouts)
         vocabulary = model_config.vocab_size
@@ -131,6 +149,8 @@ class _Classification:
         self.epochs: list[tuple[Lesson, Epoch]] = []  # of all stages
         for lesson in recipe.lessons:
             heads = lesson.learns == "heads"
+            if _heads_only(config) and not heads:
+                continue
             epochs = config.head_epochs if heads else config.epochs
             rate = config.head_learning_rate if heads else config.learning_rate
             texts = data.train

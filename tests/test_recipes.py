@@ -254,6 +254,9 @@ def test_interrupted_within_and_between_stages_it_gives_the_same(
             "no.txt",
         ),
         ({"head_epochs": 0}, "config.head_epochs"),
+        ({"epochs": -1}, "config.epochs is -1"),
+        ({"epochs": 0}, "only deebert, fastbert, sustainable_kl can"),
+        ({"epochs": 0, "method": "deebert"}, "config.init must name it"),
         (
             {"method": "pabee", "model": {"num_hidden_layers": 1}},
             "config.model: exit_heads 'linear' want 2 layers",
@@ -277,3 +280,23 @@ def test_a_weighting_may_be_another():
     config.method, config.weighting = "pabee", "equal"
     (lesson,) = recipes.find(config).lessons
     assert lesson == Lesson("all", "equal", mean=True)
+
+
+def test_a_fine_tuned_model_gets_exits_and_stays_as_it_is(finished, tmp_path):
+    config, workdir = finished
+    model = hf.load(workdir / "model")
+    config = config.copy_and_resolve_references()
+    config.init, config.method, config.epochs = str(workdir / "model"), "deebert", 0
+    config.data.unlabelled_file = ""
+    finetuning.train(config, tmp_path / "work")
+    rows = [row for row in runs.rows_of(tmp_path / "work") if "loss" in row]
+    assert len(rows) == 4 * 6
+    got = hf.load(tmp_path / "work" / "model")
+    assert (got.config.exit_heads, got.method) == ("pooler", "deebert")
+    for params in (got.params, model.params):
+        del params["exit_heads"]
+    jax.tree.map(np.testing.assert_array_equal, got.params, model.params)
+
+    config.data.labels = ("good", "bad")  # not the order that the model has them in
+    with pytest.raises(UserError, match="no classifier of good, bad, which config.ep"):
+        finetuning.train(config, tmp_path / "other")
