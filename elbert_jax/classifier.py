@@ -6,7 +6,7 @@ import itertools
 import os
 import pathlib
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -47,7 +47,7 @@ class Classifier:
         slots: int | str | None = None,
         max_length: int | None = None,
         devices: Sequence[Any] | None = None,
-        method: str | None = None,
+        training: Mapping[str, Any] | None = None,
     ):
         """Puts a classifier together.
 
@@ -63,11 +63,11 @@ class Classifier:
           max_length: longer texts are cut, as the tokenizer says; by default to what
             the model was trained on, and at most to its number of positions.
           devices: which share the texts; all local ones by default.
-          method: that the parameters were trained by, for `save_pretrained`.
+          training: how the parameters came to be, for `save_pretrained`.
         """
         self.config, self.params, self.labels = config, params, tuple(labels)
         self.tokenizer, self.exit = tokenizer, exit
-        self.method = method
+        self.training = training
         positions = config.max_position_embeddings
         self.max_length = min(max_length or tokenizer.max_length, positions)
         self.budget = budget.choose(slots, params, config)
@@ -124,7 +124,7 @@ class Classifier:
             slots=slots,
             max_length=max_length,
             devices=devices,
-            method=loaded.method,
+            training=loaded.training,
         )
 
     def set_delta(self, delta: float) -> None:
@@ -142,8 +142,8 @@ class Classifier:
     def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
         """Writes a directory that `from_pretrained` and `transformers` open."""
         directory = pathlib.Path(directory)
-        params, method = self.params, self.method
-        hf.save(directory, self.config, params, self.labels, method=method)
+        params, training = self.params, self.training
+        hf.save(directory, self.config, params, self.labels, training=training)
         self.tokenizer.save(directory)
         operating_point.save(directory, self.exit, {})
 

@@ -60,7 +60,7 @@ def main(argv):
                 model.params,
                 model.labels,
                 model=head,
-                method=model.method,
+                training=model.training,
             )
             for path in tokenizer:
                 shutil.copyfile(path, whole / path.name)

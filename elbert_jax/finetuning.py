@@ -260,7 +260,8 @@ class _Classification:
             self.criterion,
         )
         report["parts"] = self._by_part(logits, data.parts)
-        hf.save(directory, config, params, data.labels, method=self.config.method)
+        training = {name: self.config[name] for name in hf.TRAINING}
+        hf.save(directory, config, params, data.labels, training=training)
         data.tokenizer.save(directory)
         operating_point.save(directory, self.criterion, report["at_exit"])
         exit = exit_settings.to_dict(self.criterion)

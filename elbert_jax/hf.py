@@ -7,7 +7,7 @@ What is ours alone stands beside theirs: the entry `elbert` of config.json, whic
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,9 @@ _OTHER_CLASSIFIERS = ("AlbertForTokenClassification", "AlbertForMultipleChoice")
 # What an absent setting means to Hugging Face, where AlbertConfig means otherwise.
 _DEFAULTS = {"hidden_size": 4096, "num_attention_heads": 64, "intermediate_size": 16384}
 _ONLY = {"num_hidden_groups": 1, "position_embedding_type": "absolute"}
-# id2label's length; that of our computation; in an entry of its own.
+# Of a run's config, in the entry `elbert`.
+TRAINING = {"method": str, "weighting": str, "seed": int}
+# id2label's length; that of our computation; in the entry `elbert`.
 _NOT_SETTINGS = {"num_labels", "dtype", "exit_heads"}
 
 
@@ -46,7 +48,7 @@ class Checkpoint:
     initialised: tuple[str, ...]  # not in the file: fresh from the key
     ignored: tuple[str, ...]  # in the file, but of no use to the model wanted
     directory: Path
-    method: str | None  # that it was trained by, where the file says it
+    training: dict[str, Any]  # method, weighting and seed, where the file says them
 
     def tell(self) -> None:
         """Prints which parameters are not the file's, and what is not used."""
@@ -158,7 +160,7 @@ def load(
         initialised=tuple(missing),
         ignored=tuple(sorted(ignored)),
         directory=directory,
-        method=own["method"],
+        training={k: v for k, v in own.items() if k != "exit_heads"},
     )
 
 
@@ -169,7 +171,7 @@ def save(
     labels: Sequence[str],
     *,
     model: Model = CLASSIFIER,
-    method: str | None = None,
+    training: Mapping[str, Any] | None = None,
     dtype: str = "float32",
 ) -> None:
     """Writes what `load`, and Hugging Face's class of that name, read.
@@ -180,14 +182,14 @@ def save(
       directory: made if need be; other files in it stay.
       labels: the classes' names, in the order of the logits.
       model: whose parameters they are.
-      method: that they were trained by, to be kept in the directory.
+      training: method, weighting and seed, to be kept in the directory.
       dtype: of the file; or "float16", of half the size.
     """
     if len(labels) != config.num_labels or len(set(labels)) != len(labels):
         raise UserError(
             f"labels are {list(labels)}; wanted are {config.num_labels} different ones"
         )
-    own = {"exit_heads": config.exit_heads, "method": method}
+    own = {"exit_heads": config.exit_heads, **(training or {})}
     settings = {
         **dataclasses.asdict(config),
         "architectures": [model.architecture],
@@ -199,7 +201,7 @@ def save(
         "bos_token_id": 2,
         "eos_token_id": 3,
         "dtype": dtype,  # of the file
-        "elbert": {name: value for name, value in own.items() if value},
+        "elbert": {k: value for k, value in own.items() if value not in ("", None)},
     }
     del settings["num_labels"]  # id2label says it
     del settings["exit_heads"]
@@ -245,9 +247,11 @@ def _read_weight(directory: Path, row: Weight, tensor: np.ndarray) -> Array:
 def _own(settings: dict[str, Any]) -> dict[str, Any]:
     """Returns the entry `elbert`; a ValueError says what is wrong."""
     entry = settings.get("elbert", {})
-    if not isinstance(entry, dict) or not isinstance(entry.get("method"), str | None):
+    if not isinstance(entry, dict) or any(
+        not isinstance(entry.get(name, kind()), kind) for name, kind in TRAINING.items()
+    ):
         raise ValueError(f"elbert is {entry!r}")
-    return {"exit_heads": "shared", "method": None} | entry
+    return {"exit_heads": "shared"} | entry
 
 
 def _parse(

@@ -13,7 +13,7 @@ PLAIN = "plain"  # trained at the last layer only, so that it has no early exit
 class Origin(NamedTuple):
     """What the config.json of a model directory tells."""
 
-    method: str  # without a record ELBERT's
+    method: str  # with a weighting that is not its own; without a record ELBERT's
     seed: int | None
     settings: dict[str, Any]  # all the others
 
@@ -22,7 +22,9 @@ def read(directory: pathlib.Path) -> Origin:
     """Returns the origin of a model directory; a UserError says what is wrong."""
     settings = hub.read_json(directory / hub.CONFIG)
     record = settings.pop("elbert", {})
-    return Origin(record.get("method", "elbert"), record.get("seed"), settings)
+    method, weighting = record.get("method", "elbert"), record.get("weighting")
+    name = f"{method} ({weighting})" if weighting else method
+    return Origin(name, record.get("seed"), settings)
 
 
 def methods(

@@ -89,11 +89,11 @@ def test_a_stream_holds_no_more_than_its_chunk(classify, monkeypatch):
 
 
 def test_saved_and_opened_again_it_answers_the_same(classify, tmp_path):
-    classify.method = "elbert"
+    classify.training = {"method": "elbert", "seed": 3}
     classify.save_pretrained(tmp_path / "model")
     again = Classifier.from_pretrained(tmp_path / "model", slots=2)
     assert again.exit == classify.exit and again.labels == classify.labels
-    assert again.method == "elbert"
+    assert again.training == {"method": "elbert", "seed": 3}
     same(again(TEXTS[:5]), classify(TEXTS[:5]))
     other = Classifier.from_pretrained(tmp_path / "model", exit=Patience(2))
     assert {answer["rule"] for answer in other(TEXTS[:5])} <= {"patience", "last_layer"}

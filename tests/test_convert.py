@@ -39,7 +39,7 @@ def source(tmp_path_factory):
     directory = tmp_path_factory.mktemp("source")
     config = dataclasses.replace(CONFIG, exit_heads="linear")
     params = albert.init(config, jax.random.key(0))
-    hf.save(directory, config, params, ("bad", "good"), method="pabee")
+    hf.save(directory, config, params, ("bad", "good"), training={"method": "pabee"})
     (directory / "spiece.model").write_bytes(b"\x00pieces")
     (directory / "tokenizer_config.json").write_text("{}")
     (directory / "training_args.bin").write_bytes(b"private")

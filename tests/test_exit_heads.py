@@ -148,9 +148,11 @@ def test_dropout_reaches_a_head():
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_directory_returns_bit_exact_and_opens_in_transformers(shape, tmp_path):
     config, params = make(shape)
-    hf.save(tmp_path, config, params, LABELS, method="some_method")
+    hf.save(
+        tmp_path, config, params, LABELS, training={"method": "some_method", "seed": 0}
+    )
     got = hf.load(tmp_path)
-    assert (got.config, got.labels, got.method) == (config, LABELS, "some_method")
+    assert (got.config, got.labels, got.training["seed"]) == (config, LABELS, 0)
     assert got.initialised == got.ignored == ()
     jax.tree.map(np.testing.assert_array_equal, got.params, params)
     settings = json.loads((tmp_path / "config.json").read_text())

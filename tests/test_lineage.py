@@ -12,6 +12,7 @@ def test_a_record_is_read_and_its_absence_is_elbert(tmp_path):
         ({}, ("elbert", None)),
         ({"elbert": {"method": "pabee", "seed": 3}}, ("pabee", 3)),
         ({"elbert": {"seed": 0}}, ("elbert", 0)),
+        ({"elbert": {"weighting": "equal"}}, ("elbert (equal)", None)),
     ):
         (tmp_path / "config.json").write_bytes(orjson.dumps(settings | record))
         assert lineage.read(tmp_path) == (*want, settings)

@@ -292,7 +292,10 @@ def test_a_fine_tuned_model_gets_exits_and_stays_as_it_is(finished, tmp_path):
     rows = [row for row in runs.rows_of(tmp_path / "work") if "loss" in row]
     assert len(rows) == 4 * 6
     got = hf.load(tmp_path / "work" / "model")
-    assert (got.config.exit_heads, got.method) == ("pooler", "deebert")
+    assert (got.config.exit_heads, got.training) == (
+        "pooler",
+        {"method": "deebert", "seed": 0},
+    )
     for params in (got.params, model.params):
         del params["exit_heads"]
     jax.tree.map(np.testing.assert_array_equal, got.params, model.params)

@@ -1,0 +1,29 @@
+"""A model for comparing methods: small, from scratch, minutes on two CPU cores.
+
+Run:    launch/methods.sh
+        or one of them: python -m elbert_jax.train --config=configs/methods.py \
+            --workdir=runs/pabee --config.method=pabee \
+            --config.data.train_file=train.tsv --config.data.validation_file=dev.tsv \
+            --config.data.tokenizer=DIR
+Expect: not yet measured.
+"""
+
+from configs import default
+
+
+def get_config():
+    config = default.get_config()
+    config.model.num_hidden_layers = 12
+    config.model.hidden_size = 128
+    config.model.embedding_size = 128
+    config.model.num_attention_heads = 4
+    config.model.intermediate_size = 512
+    config.model.max_position_embeddings = 128
+    config.model.initializer_range = 0.08  # near 1 / sqrt(128)
+    config.data.max_seq_length = 64
+    config.batch_size = 64
+    config.epochs = 2
+    config.learning_rate = 1e-3
+    config.head_epochs = 2
+    config.head_learning_rate = 1e-3
+    return config
