@@ -148,15 +148,14 @@ def test_dropout_reaches_a_head():
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_directory_returns_bit_exact_and_opens_in_transformers(shape, tmp_path):
     config, params = make(shape)
-    hf.save(
-        tmp_path, config, params, LABELS, training={"method": "some_method", "seed": 0}
-    )
+    training = {"method": "pabee", "seed": 0}
+    hf.save(tmp_path, config, params, LABELS, training=training | {"weighting": ""})
     got = hf.load(tmp_path)
-    assert (got.config, got.labels, got.training["seed"]) == (config, LABELS, 0)
+    assert (got.config, got.labels, got.training) == (config, LABELS, training)
     assert got.initialised == got.ignored == ()
     jax.tree.map(np.testing.assert_array_equal, got.params, params)
     settings = json.loads((tmp_path / "config.json").read_text())
-    assert settings["elbert"] == {"exit_heads": shape, "method": "some_method"}
+    assert settings["elbert"] == {"exit_heads": shape} | training
 
     heads = {key for key in tensors_of(tmp_path) if key.startswith("exit_heads.")}
     kernel = params["exit_heads"]["classifier"]["kernel"]
