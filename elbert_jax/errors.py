@@ -22,10 +22,11 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     def parse(argv: Sequence[str]) -> Sequence[str]:
         try:
             rest = flags.FLAGS(argv)
-        except KeyError as error:
-            _stop(f"the configuration has no key {error}")
         # A configuration file, or a value for one of its keys, may raise anything.
         except Exception as error:
+            for missing in (error, *error.args):  # a nested key's is an AttributeError
+                if isinstance(missing, KeyError):
+                    _stop(f"the configuration has no key {missing.args[0]}")
             _stop(f"{error} (--help lists the flags)")
         if flags.FLAGS["verbosity"].using_default_value:
             flags.FLAGS.verbosity = logging.WARNING  # libraries narrate at INFO
