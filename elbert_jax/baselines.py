@@ -26,7 +26,7 @@ from elbert_jax.ladder import Answers
 Room = Callable[[np.ndarray], np.ndarray]  # L to the most texts of a batch
 _USUAL, _LEAST = 16, 32  # tokens of a text, texts of a batch
 _SIZES = 8  # that a shrinking batch may have: each compiles
-_LENGTHS, _TEXTS = 24, 8  # padded lengths at most, and texts of each at least
+_LENGTHS = 24  # about as many padded lengths at most
 
 
 def room(texts: int) -> Room:
@@ -66,11 +66,10 @@ def _batches(
 ) -> Iterator[tuple[np.ndarray, int]]:
     most = most or room(classifier.slots)
 
-    def at_least(length: int) -> int:
-        return max(int(most(np.array(length))), len(encoded) // _LENGTHS, _TEXTS)
-
+    few = len(encoded) <= _LENGTHS * classifier.slots  # batches: each has its own
+    fewest = 1 if few else len(encoded) // _LENGTHS
     lengths = classifier.buckets or batching.fitting_lengths(
-        encoded.lengths, at_least, classifier.max_length
+        encoded.lengths, lambda _: fewest, classifier.max_length
     )
     return cut(encoded.lengths, lengths, most)
 
