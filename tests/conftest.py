@@ -132,3 +132,10 @@ def hf_saved(tmp_path_factory) -> pathlib.Path:
 def hf_copy(hf_saved, tmp_path) -> pathlib.Path:
     """A copy of it, to be changed."""
     return shutil.copytree(hf_saved, tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def optax_promotes():
+    """Lets types mix, as optax's Adam does: a float to the power of an integer."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
