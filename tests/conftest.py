@@ -1,15 +1,24 @@
-"""Strict globals for every test, set before the first JAX operation."""
+"""Strict globals, set before the first JAX operation, and what tests share."""
 
 import os
 import pathlib
+import shutil
 
 import jax
 import pytest
 from absl import flags
 
-from elbert_jax import Classifier, ConfidenceWindow, albert
+from elbert_jax import (
+    Classifier,
+    ConfidenceWindow,
+    albert,
+    hf,
+    operating_point,
+    prediction,
+)
 from elbert_jax.albert import AlbertConfig
 from elbert_jax.data.vocabulary import train_tokenizer
+from tests import text_files
 
 # LLVM optimises tiny programs for longer than they run: it was half of the tests' time.
 # XLA's own passes are as ever. Of commands that tests start, too; 0 has it back.
@@ -68,3 +77,65 @@ def classifier(random_model) -> Classifier:
         slots=3,
         devices=jax.devices()[:2],
     )
+
+
+@pytest.fixture(scope="module")
+def answering_model(tmp_path_factory) -> pathlib.Path:
+    """The directory of a tiny random model that knows the words of text_files."""
+    directory = tmp_path_factory.mktemp("model")
+    tokenizer = train_tokenizer(text_files.TEXTS, 60, directory)
+    config = AlbertConfig(
+        vocab_size=len(tokenizer),
+        embedding_size=8,
+        hidden_size=16,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=16,
+        initializer_range=0.4,
+        num_labels=3,
+    )
+    params = albert.init(config, jax.random.key(1))
+    hf.save(directory, config, params, ("bad", "fair", "good"))
+    exit = ConfidenceWindow(delta=0.4, window=2, criterion="label")
+    operating_point.save(directory, exit, {})
+    return directory
+
+
+@pytest.fixture(scope="module")
+def answerer(answering_model) -> Classifier:
+    """That model, with a criterion by which its texts leave at several layers."""
+    exit = ConfidenceWindow(delta=0.6, window=2, criterion="label")
+    return Classifier.from_pretrained(
+        answering_model, exit=exit, slots=8, devices=jax.devices()[:1]
+    )
+
+
+@pytest.fixture
+def small_chunks(monkeypatch) -> None:
+    """Has files answered a few rows at a time: 4, 4, 8, and 16 of 8 slots."""
+    monkeypatch.setattr(prediction, "_FIRST_CHUNK", 4)
+    monkeypatch.setattr(prediction, "_ROWS_PER_SLOT", 2)
+
+
+@pytest.fixture(scope="module")
+def hf_saved(tmp_path_factory) -> pathlib.Path:
+    """A tiny sequence classifier as transformers saves it; not to be changed."""
+    import hugging_face  # wants PyTorch
+
+    directory = tmp_path_factory.mktemp("saved")
+    hugging_face.hugging_face(**hugging_face.TINY).save_pretrained(directory)
+    return directory
+
+
+@pytest.fixture
+def hf_copy(hf_saved, tmp_path) -> pathlib.Path:
+    """A copy of it, to be changed."""
+    return shutil.copytree(hf_saved, tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def optax_promotes():
+    """Lets types mix, as optax's Adam does: a float to the power of an integer."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield

@@ -1,8 +1,5 @@
 """Exit criteria against probabilities chosen by hand and a slow, obvious replay."""
 
-import dataclasses
-import json
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,28 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elbert_jax import exit_settings, exits
+from elbert_jax import exits
 from elbert_jax.confidence_window import ConfidenceWindow, Elbert2021
 from elbert_jax.exits import AnyOf, Count, Entropy, FixedDepth, Patience
-
-PROPERTY = settings(deadline=None, max_examples=20, derandomize=True)
-
-
-def binary(*class_0):
-    """Returns the probabilities [D, 2] of one text, by layer."""
-    return [(p, 1 - p) for p in class_0]
-
-
-def replay(criterion, logits):
-    """Returns [(exit layer, rule), ...] of the texts of logits [D, B, C]."""
-    leaves = exits.exit_layer(criterion, np.asarray(logits, np.float32))
-    names = exits.rule_names(criterion)
-    return [(int(layer), names[rule]) for layer, rule in zip(*leaves[:2])]
-
-
-def leaves_at(criterion, probabilities):
-    """Returns the exit layer and rule of one text, from its probabilities [D, C]."""
-    return replay(criterion, np.log(probabilities)[:, None])[0]
+from tests.criteria import (
+    CRITERIA,
+    PROPERTY,
+    binary,
+    each_criterion,
+    elbert2021,
+    leaves_at,
+    random_walk,
+    replay,
+    seeds,
+    window,
+)
 
 
 def test_puzzlement():
@@ -56,154 +46,6 @@ def test_every_class_has_a_structure_of_its_own():
             jax.tree.unflatten(structure, jax.tree.leaves(each[number])) == each[number]
         )
     assert jax.tree.leaves(ConfidenceWindow(0.3, 5)) == [0.3, 1e-6, 0.01]
-
-
-def window(criterion="monotone", **thresholds):
-    """A window of three layers with stage 1 off, unless `delta` is given."""
-    values = {"delta": 0.0, "window": 3} | thresholds
-    return ConfidenceWindow(**values, criterion=criterion)
-
-
-# Five layers and one text throughout: each kind of criterion is compiled once.
-@pytest.mark.parametrize(
-    ("criterion", "class_0", "want"),
-    [
-        # Stage 1: u(0.6) = 0.971, u(0.7) = 0.881, u(0.8) = 0.722, u(0.9) = 0.469.
-        (window("none", delta=0.73), [0.6, 0.7, 0.8, 0.9, 0.9], (3, "confidence")),
-        (window("none", delta=0.72), [0.6, 0.3, 0.2, 0.1, 0.1], (4, "confidence")),
-        (window("none", delta=0.4), [0.6, 0.7, 0.8, 0.9, 0.9], (5, "last_layer")),
-        (window("none", delta=0.0), [0.9, 0.9, 0.9, 0.9, 0.9], (5, "last_layer")),
-        (window(delta=0.9), [0.6, 0.7, 0.8, 0.8, 0.8], (2, "confidence")),
-        (window(delta=0.73), [0.6, 0.7, 0.8, 0.8, 0.8], (3, "confidence")),  # stage 1
-        # Monotone: looked at from layer W on, and never where W > D.
-        (window(), [0.6, 0.7, 0.8, 0.9, 0.9], (3, "window")),
-        (window(), [0.4, 0.3, 0.2, 0.1, 0.1], (3, "window")),  # class 1 rises
-        (window(), [0.7, 0.7, 0.7, 0.7, 0.7], (3, "window")),  # level is no fall
-        (window(window=1), [0.6, 0.7, 0.8, 0.9, 0.9], (1, "window")),
-        (window(window=6), [0.6, 0.7, 0.8, 0.9, 0.9], (5, "last_layer")),
-        # 0.7 to 0.65 is a fall until it has left the window.
-        (window(), [0.6, 0.7, 0.65, 0.7, 0.8], (5, "window")),
-        (window(tolerance=0.06), [0.6, 0.7, 0.65, 0.7, 0.8], (3, "window")),
-        (window(tolerance=0.04), [0.6, 0.7, 0.65, 0.7, 0.8], (5, "window")),
-        (window(), [0.4, 0.6, 0.7, 0.8, 0.9], (4, "window")),  # label 1 at the oldest
-        # Range: 0.15 over layers 1 to 3, 0.07 over 2 to 4; the label may change.
-        (window("range", epsilon=0.1), [0.6, 0.75, 0.7, 0.68, 0.7], (4, "window")),
-        (window("range", epsilon=0.1), [0.55, 0.45, 0.52, 0.9, 0.9], (3, "window")),
-        (window("range", epsilon=0.0), [0.7, 0.7, 0.7, 0.7, 0.7], (5, "last_layer")),
-        # Label: 0 1 1 1 1, then 0 0 1 0 0; argmax takes the first of a tie.
-        (window("label"), [0.6, 0.4, 0.1, 0.4, 0.4], (4, "window")),
-        (window("label"), [0.6, 0.6, 0.4, 0.6, 0.6], (5, "last_layer")),
-        (window("label"), [0.5, 0.6, 0.5, 0.6, 0.6], (3, "window")),
-        (window("label"), [0.5, 0.4, 0.5, 0.5, 0.5], (5, "window")),
-        (Patience(2), [0.6, 0.4, 0.1, 0.4, 0.4], (4, "patience")),
-        (Patience(2), [0.5, 0.6, 0.5, 0.6, 0.6], (3, "patience")),
-        (Patience(0), [0.6, 0.4, 0.6, 0.4, 0.6], (1, "patience")),
-        (Patience(5), [0.6, 0.6, 0.6, 0.6, 0.6], (5, "last_layer")),
-    ],
-)
-def test_two_classes(criterion, class_0, want):
-    assert leaves_at(criterion, binary(*class_0)) == want
-
-
-def elbert2021(criterion, **thresholds):
-    return Elbert2021(**{"delta": 0.0, "window": 3} | thresholds, criterion=criterion)
-
-
-@pytest.mark.parametrize(
-    ("criterion", "class_0", "want"),
-    [
-        (
-            elbert2021("bias_1", delta=0.73),
-            [0.6, 0.8, 0.9, 0.9, 0.9],
-            (2, "confidence"),
-        ),
-        (elbert2021("bias_1"), [0.6, 0.9, 0.7, 0.8, 0.8], (3, "window")),
-        (elbert2021("bias_1"), [0.4, 0.1, 0.3, 0.2, 0.2], (3, "window")),
-        (elbert2021("bias_1"), [0.6, 0.5, 0.6, 0.6, 0.6], (5, "window")),
-        (elbert2021("bias_1", margin=0.1), [0.7, 0.55, 0.7, 0.7, 0.7], (5, "window")),
-        (elbert2021("bias_1"), [0.6, 0.4, 0.6, 0.4, 0.4], (5, "last_layer")),
-        (elbert2021("bias_2"), [0.6, 0.7, 0.7, 0.9, 0.9], (3, "window")),
-        (elbert2021("bias_2"), [0.6, 0.7, 0.65, 0.7, 0.8], (5, "window")),
-        (elbert2021("bias_2"), [0.4, 0.3, 0.3, 0.2, 0.2], (3, "window")),
-        (elbert2021("bias_2"), [0.4, 0.42, 0.45, 0.48, 0.49], (5, "last_layer")),
-        # The margin is asked of the window's oldest output only: 0.45 is within it.
-        (elbert2021("bias_2", margin=0.1), [0.45, 0.3, 0.2, 0.1, 0.1], (4, "window")),
-        (elbert2021("bias_3", spread=0.1), [0.6, 0.75, 0.7, 0.68, 0.7], (4, "window")),
-        (
-            elbert2021("bias_3", spread=0.1),
-            [0.55, 0.45, 0.52, 0.53, 0.54],
-            (5, "window"),
-        ),
-        (elbert2021("bias_3", spread=0.0), [0.7, 0.7, 0.7, 0.7, 0.7], (3, "window")),
-    ],
-)
-def test_elbert2021(criterion, class_0, want):
-    assert leaves_at(criterion, binary(*class_0)) == want
-
-
-# Argmax 0 1 0 0 0; class 0 never falls; the top is 0.4, 0.5, 0.5, 0.5, 0.55.
-SWAYS = [(0.4, 0.3, 0.3), (0.4, 0.5, 0.1), (0.5, 0.3, 0.2), (0.5, 0.25, 0.25)]
-SWAYS.append((0.55, 0.25, 0.2))
-# Argmax 1 1 1 2 2, by the first of a tie; classes 1 and 2 both fall once.
-TIED = [(0.2, 0.4, 0.4), (0.1, 0.5, 0.4), (0.2, 0.4, 0.4), (0.3, 0.3, 0.4)]
-TIED.append((0.35, 0.3, 0.35 + 1e-3))
-
-
-@pytest.mark.parametrize(
-    ("criterion", "probabilities", "want"),
-    [
-        (window(), SWAYS, (3, "window")),  # the label between the ends is free
-        (window("range", epsilon=0.05), SWAYS, (4, "window")),
-        (window("label"), SWAYS, (5, "window")),
-        (Patience(2), SWAYS, (5, "patience")),
-        (window("none", delta=0.94), SWAYS, (2, "confidence")),  # 1.361 of 1.585 bits
-        (elbert2021("bias_1", margin=0.05), SWAYS, (5, "last_layer")),
-        (window(), TIED, (5, "last_layer")),
-        (window("label"), TIED, (3, "window")),
-        (Patience(2), TIED, (3, "patience")),
-        (elbert2021("bias_1"), TIED, (3, "window")),  # class 0 stays below a half
-    ],
-)
-def test_three_classes(criterion, probabilities, want):
-    assert leaves_at(criterion, probabilities) == want
-
-
-def test_stage_1_is_strict():
-    half = np.tile([0.0, 0.0, -1e4, -1e4], (5, 1, 1))  # log 2 / log 4: exactly 0.5
-    assert replay(window("none", delta=0.5), half) == [(5, "last_layer")]
-    above = float(np.nextafter(np.float32(0.5), np.float32(1)))
-    assert replay(window("none", delta=above), half) == [(1, "confidence")]
-
-
-@pytest.mark.parametrize("logits", [(1e4, -1e4), (-1e4, 1e4), (-1e4, 1e4, -1e4)])
-def test_delta_0_leaves_stage_1_off_even_at_saturation(logits):
-    saturated = np.tile(logits, (5, 1, 1))
-    assert replay(window("none"), saturated) == [(5, "last_layer")]
-    assert replay(window("none", delta=1e-6), saturated) == [(1, "confidence")]
-
-
-def test_noise_at_saturation_is_no_fall():
-    noisy = np.array([[[z, 0.0]] for z in (15.0, 14.5, 15.0, 14.5, 15.0)])
-    assert replay(window(), noisy) == [(3, "window")]  # 1 - p is 3e-7 or 5e-7
-    assert replay(window(tolerance=0.0), noisy) == [(5, "last_layer")]
-
-
-CRITERIA = [
-    window(),
-    window("range"),
-    window("label"),
-    window("none", delta=1.0),
-    elbert2021("bias_1"),
-    elbert2021("bias_2"),
-    elbert2021("bias_3"),
-    Elbert2021(delta=1.0),
-    Patience(2),
-    Count(2),
-    Entropy(1.0),
-    Entropy(0.9, normalised=True),
-    AnyOf((Patience(5), window(window=4))),
-]
-each_criterion = pytest.mark.parametrize("criterion", [*CRITERIA, FixedDepth(3)])
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)
@@ -266,29 +108,6 @@ def test_a_threshold_compiles_nothing_anew(monkeypatch):
     assert replay(AnyOf((window("none", delta=0.5), Patience(9))), logits)[0][0] == 4
     assert replay(AnyOf((window("none", delta=0.1), Patience(2))), logits)[0][0] == 3
     assert len(traces) == traced > 0
-
-
-def random_walk(seed, classes, depth=8, texts=24):
-    """Logits [D, B, C] that drift; one text in four has a NaN somewhere."""
-    draw = np.random.default_rng(seed)
-    logits = draw.normal(0, 0.7, (depth, texts, classes)).cumsum(0)
-    for text in range(0, texts, 4):
-        logits[draw.integers(depth), text, draw.integers(classes)] = np.nan
-    return logits.astype(np.float32)
-
-
-seeds = st.integers(0, 2**32 - 1)
-class_numbers = st.integers(2, 4)
-windows = st.integers(2, 6)
-
-
-@PROPERTY
-@given(seed=seeds, classes=class_numbers, size=windows)
-def test_label_is_patience_of_one_less(seed, classes, size):
-    logits = np.round(random_walk(seed, classes))  # whole, so that ties are many
-    label = replay(window("label", window=size), logits)
-    patience = replay(Patience(size - 1), logits)
-    assert [layer for layer, _ in label] == [layer for layer, _ in patience]
 
 
 def slow_rule(criterion, seen):
@@ -382,92 +201,3 @@ def test_slow_replay_agrees(criterion, seed, classes):
     logits = random_walk(seed, classes)
     want = [slow_replay(criterion, text) for text in logits.swapaxes(0, 1)]
     assert replay(criterion, logits) == want
-
-
-@each_criterion
-def test_a_dictionary_and_back(criterion):
-    as_json = json.dumps(exit_settings.to_dict(criterion))
-    assert exit_settings.from_dict(json.loads(as_json)) == criterion
-
-
-def test_a_dictionary_without_a_name_is_elberts():
-    assert exit_settings.from_dict({}) == ConfidenceWindow()
-    want = dataclasses.replace(ConfidenceWindow(), delta=0.3, window=6)
-    assert exit_settings.from_dict({"delta": 0.3, "window": 6}) == want
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ([0.1], "an exit is a mapping, not [0.1]"),
-        (
-            {"name": "pabee"},
-            "exit name is 'pabee'; it may be confidence_window, elbert2021, entropy, "
-            "patience, count, fixed_depth, any_of",
-        ),
-        ({"name": ["patience"]}, "exit name is ['patience']; it may be "),
-        (
-            {"name": "patience", "delta": 0.1},
-            "patience has no 'delta'; it has ",
-        ),
-        ({"delta": -0.1}, "confidence_window.delta is -0.1; it must be a number >= 0"),
-        ({"delta": "0.1"}, "confidence_window.delta is '0.1'; it must be a number"),
-        ({"delta": np.nan}, "confidence_window.delta is nan; it must be a number"),
-        ({"window": 2.5}, "window is 2.5; it must be a whole number >= 0"),
-        ({"window": True}, "window is True; it must be a whole number >= 0"),
-        ({"window": 0}, "window is 0; it must be at least 1"),
-        ({"name": "elbert2021", "window": 0}, "window is 0; it must be at least 1"),
-        ({"name": "patience", "patience": 1.5}, "it must be a whole number >= 0"),
-        ({"name": "entropy", "normalised": 1}, "it must be true or false"),
-        ({"name": "fixed_depth", "depth": [3]}, "it must be a whole number >= 0"),
-        (
-            {"criterion": "bias_1"},
-            "criterion is 'bias_1'; it may be monotone, range, label, none",
-        ),
-        (
-            {"name": "elbert2021", "criterion": "label"},
-            "criterion is 'label'; it may be bias_1, bias_2, bias_3",
-        ),
-        ({"name": "any_of"}, "any_of has one field, criteria: a list of exits"),
-        ({"name": "any_of", "criteria": {}}, "any_of has one field, criteria"),
-        ({"name": "any_of", "criteria": [], "delta": 0}, "any_of has one field"),
-        ({"name": "any_of", "criteria": ["patience"]}, "an exit is a mapping, not "),
-    ],
-)
-def test_one_line_says_what_to_mend(values, message):
-    with pytest.raises(ValueError) as error:
-        exit_settings.from_dict(values)
-    assert message in str(error.value)
-
-
-UNSET = {"name": "", "delta": None, "window": None, "threshold": None, "depth": None}
-
-
-@pytest.mark.parametrize(
-    ("values", "default", "want"),
-    [
-        ({}, Entropy(0.4), Entropy(0.4)),
-        ({"threshold": 0.3}, Entropy(normalised=True), Entropy(0.3, normalised=True)),
-        ({"delta": 0.3}, ConfidenceWindow(), ConfidenceWindow(0.3)),
-        # What another criterion has is passed over: a file serves every method.
-        ({"delta": 0.3, "window": 4}, Entropy(0.4), Entropy(0.4)),
-        ({"name": "fixed_depth", "depth": 3}, Entropy(), FixedDepth(3)),
-        (
-            {"name": "any_of", "criteria": [{"delta": 0.2}], "delta": 0.3},
-            Entropy(),
-            AnyOf((ConfidenceWindow(0.2),)),
-        ),
-    ],
-)
-def test_a_configuration_changes_the_exit_of_a_method(values, default, want):
-    assert exit_settings.chosen(UNSET | values, default) == want
-
-
-def test_a_configurations_faults_are_told():
-    for values, message in (
-        ({"name": "pabee"}, "exit name is 'pabee'"),
-        ({"dleta": 0.3}, "entropy has no 'dleta'"),
-        ({"threshold": -1.0}, "entropy.threshold is -1.0"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            exit_settings.chosen(UNSET | values, Entropy())

@@ -12,6 +12,8 @@ import pytest
 from elbert_jax import albert, optimizer
 from elbert_jax.albert import AlbertConfig
 
+pytestmark = pytest.mark.usefixtures("optax_promotes")
+
 PARAMS = {
     "model": {
         "dense": {"kernel": jnp.full((2, 2), 2.0), "bias": jnp.full(2, 2.0)},
@@ -20,13 +22,6 @@ PARAMS = {
     "t": jnp.full(3, 4.0),
 }
 ZERO = jax.tree.map(jnp.zeros_like, PARAMS)
-
-
-@pytest.fixture(autouse=True)
-def optax_promotes():
-    """Adam raises a float to an integer power."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
 
 
 def build(*, weight_decay=0.0, clip_norm=1.0, accumulate=1, **others):

@@ -11,11 +11,7 @@ from elbert_jax import finetuning, hf, pretraining, weight_table
 from elbert_jax.errors import UserError
 from tests import runs
 
-
-@pytest.fixture(scope="module", autouse=True)
-def standard_promotion():
-    with jax.numpy_dtype_promotion("standard"):  # optax's Adam mixes int32 and float32
-        yield
+pytestmark = pytest.mark.usefixtures("optax_promotes")
 
 
 def write_books(path: pathlib.Path, books: int, seed: int = 0) -> pathlib.Path:

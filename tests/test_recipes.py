@@ -25,12 +25,7 @@ from elbert_jax.exits import Entropy, FixedDepth
 from elbert_jax.recipes import METHODS, Lesson
 from tests import runs
 
-
-@pytest.fixture(scope="module", autouse=True)
-def standard_promotion():
-    with jax.numpy_dtype_promotion("standard"):  # optax's Adam mixes int32 and float32
-        yield
-
+pytestmark = pytest.mark.usefixtures("optax_promotes")
 
 CONFIG = AlbertConfig(
     vocab_size=20,

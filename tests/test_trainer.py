@@ -27,11 +27,7 @@ from elbert_jax.errors import UserError
 from elbert_jax.recipes import Lesson
 from tests import runs
 
-
-@pytest.fixture(scope="module", autouse=True)
-def standard_promotion():
-    with jax.numpy_dtype_promotion("standard"):  # optax's Adam mixes int32 and float32
-        yield
+pytestmark = pytest.mark.usefixtures("optax_promotes")
 
 
 @pytest.fixture(scope="module")
