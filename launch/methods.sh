@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Every method on SST-2 and AG News, three seeds, then the sweep of their exits:
-# launch/methods.sh [DATA] [RUNS]. What is finished is not done again.
+# launch/methods.sh [DATA] [RUNS]. What is finished is not done again, and SETS and SEEDS
+# name a part of it: SETS=sst2 SEEDS="0 1" launch/methods.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:-../shared/data} runs=${2:-runs/methods}
@@ -31,7 +32,7 @@ train() { # SET NAME SEED [FLAG...]
 }
 
 for set in ${SETS:-sst2 ag_news}; do
-  for seed in 0 1 2; do
+  for seed in ${SEEDS:-0 1 2}; do
     for method in elbert plain pabee sustainable_count; do
       train "$set" $method $seed --config.method=$method
     done
@@ -47,8 +48,12 @@ for set in ${SETS:-sst2 ag_news}; do
   done
 done
 
-models() { printf '%s,' "$runs/$1"/*-[0-9]/model | sed 's/,$//'; }
-"$python" -m elbert_jax.sweep --models="$(models sst2)" \
-  --file="$data/glue/SST-2/dev.tsv" --output="$runs/sweep_sst2"
-"$python" -m elbert_jax.sweep --models="$(models ag_news)" \
-  --file="$runs/ag_test.csv" --columns=label,title,text --output="$runs/sweep_ag_news"
+for set in ${SETS:-sst2 ag_news}; do
+  case $set in
+  sst2) held_out=(--file="$data/glue/SST-2/dev.tsv") ;;
+  ag_news) held_out=(--file="$runs/ag_test.csv" --columns=label,title,text) ;;
+  esac
+  models=$(printf '%s,' "$runs/$set"/*-[0-9]/model)
+  "$python" -m elbert_jax.sweep --models="${models%,}" "${held_out[@]}" \
+    --output="$runs/sweep_$set"
+done
