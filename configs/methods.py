@@ -20,7 +20,7 @@ def get_config():
     config.model.intermediate_size = 512
     config.model.max_position_embeddings = 128
     # So small that a layer begins near the identity: with 0.08 a loss at the last of
-    # twelve alone teaches nothing.
+    # twelve alone teaches nothing, and with 0.02 it does up to a rate of 2e-4.
     config.model.initializer_range = 0.02
     config.data.max_seq_length = 64
     config.batch_size = 64

@@ -33,17 +33,17 @@ train() { # SET NAME SEED [FLAG...]
 
 for set in ${SETS:-sst2 ag_news}; do
   for seed in ${SEEDS:-0 1 2}; do
-    for method in elbert plain pabee sustainable_count; do
+    for method in elbert pabee sustainable_count; do
       train "$set" $method $seed --config.method=$method
     done
     train "$set" elbert_equal $seed --config.weighting=equal
-    for depth in 1 2 3 6; do
+    for depth in 1 2 3 6 12; do # at 5e-4 twelve layers stay at chance
       train "$set" plain_$depth $seed --config.method=plain \
-        --config.model.num_hidden_layers=$depth
+        --config.learning_rate=2e-4 --config.model.num_hidden_layers=$depth
     done
     for method in deebert fastbert sustainable_kl; do # on the same plain model
       train "$set" $method $seed --config.method=$method --config.epochs=0 \
-        --config.init="$runs/$set/plain-$seed/model"
+        --config.init="$runs/$set/plain_12-$seed/model"
     done
   done
 done

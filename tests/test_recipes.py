@@ -209,7 +209,11 @@ def test_heads_start_from_the_best_backbone_which_keeps_its_bits(finished):
 def test_the_directory_says_the_method_and_its_exit(finished):
     config, workdir = finished
     settings = json.loads((workdir / "model" / "config.json").read_text())
-    assert settings["elbert"] == {"exit_heads": "mlp", "method": "sustainable_kl"}
+    assert settings["elbert"] == {
+        "exit_heads": "mlp",
+        "method": "sustainable_kl",
+        "seed": 0,
+    }
     assert operating_point.load(workdir / "model") == Entropy(0.1, normalised=True)
     card = (workdir / "model" / "README.md").read_text()
     assert "method sustainable_kl" in card and "and 40 without labels" in card
