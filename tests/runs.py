@@ -49,7 +49,7 @@ def write_texts(path: pathlib.Path, count: int, seed: int) -> pathlib.Path:
 def fine_tuning(folder: pathlib.Path) -> Any:
     """Returns the configuration of a small run on such texts: 6 batches an epoch."""
     config = default.get_config()
-    shrink(config, layers=3)
+    shrink(config, layers=2)
     config.data.train_file = str(write_texts(folder / "train.tsv", 96, 0))
     config.data.validation_file = str(write_texts(folder / "dev.tsv", 24, 1))
     config.data.vocab_size = 60

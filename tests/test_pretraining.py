@@ -32,8 +32,8 @@ def tiny_config(folder: pathlib.Path):
     config.data.files = str(write_books(folder / "books.txt", 12))
     config.data.vocab_size = 40
     config.data.held_out = 0.2
-    runs.shrink(config, layers=4)
-    config.phases = ((2, 16, 0.5), (0, 24, 0.5))  # 0: the depth of the model, 4
+    runs.shrink(config, layers=2)
+    config.phases = ((1, 16, 0.5), (0, 24, 0.5))  # 0: the depth of the model, 2
     config.batch_tokens = 256
     config.steps = 60
     config.learning_rate = 2e-2
@@ -67,7 +67,7 @@ def test_a_run_learns_and_logs_its_speed(finished):
     )
     assert all(row["tokens_per_second"] > 0 and row["mfu"] > 0 for row in steps)
     ends = [row for row in rows if "depth" in row]
-    assert [(row["step"], row["depth"]) for row in ends] == [(25, 2), (50, 4), (60, 4)]
+    assert [(row["step"], row["depth"]) for row in ends] == [(25, 1), (50, 2), (60, 2)]
     last = ends[-1]
     assert last["validation_mlm_accuracy"] > 0.25  # of eight words one is an eighth
     perplexity = np.exp(last["validation_mlm_loss"])
@@ -89,7 +89,7 @@ def test_the_card_says_what_was_seen(finished):
     seen = [row for row in runs.rows_of(workdir) if "loss" in row][-1]["tokens_seen"]
     assert "from random weights" in card and "books.txt" in card
     assert f"{seen:,} tokens seen in 60 steps" in card
-    assert card.count("\n| ") == 2 + 2 + 2 + 4  # two tables, a row a phase and a layer
+    assert card.count("\n| ") == 2 + 2 + 2 + 2  # two tables, a row a phase and a layer
 
 
 def test_fine_tuning_goes_on_from_it(finished, tmp_path, capsys):
@@ -135,7 +135,7 @@ def test_pretraining_goes_on_from_any_checkpoint_on_other_text(finished, tmp_pat
         (lambda c: c.data.update(held_out=1.5), "config.data.held_out"),
         (lambda c: c.update(phases=((12,),)), "config.phases"),
         (lambda c: c.update(phases=((4, 64, 1.0),)), "32 positions"),
-        (lambda c: c.update(phases=((5, 16, 1.0),)), "has 4 layers"),
+        (lambda c: c.update(phases=((5, 16, 1.0),)), "has 2 layers"),
         (lambda c: c.update(optimizer="sgd"), "config.optimizer"),
         (lambda c: c.update(steps=0), "config.steps"),
         (lambda c: c.model.update(num_attention_heads=3), "config.model: hidden_size"),
@@ -166,7 +166,7 @@ def test_a_tokenizer_is_trained_once_a_text(tmp_path, monkeypatch):
     config.phases = ((9, 16, 1.0),)  # too deep: it ends before the first step
     for books in (12, 12, 11):
         write_books(tmp_path / "books.txt", books)
-        with pytest.raises(UserError, match="has 4 layers"):
+        with pytest.raises(UserError, match="has 2 layers"):
             pretraining.pretrain(config, tmp_path / "work")
     assert len(trained) == 2
 
