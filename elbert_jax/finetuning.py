@@ -176,7 +176,7 @@ class _Classification:
 
     def variables(self) -> Any:
         t = losses.initial_t(self.model_config.num_hidden_layers)
-        return {"model": self.params, "t": t}
+        return {"model": self.params} | ({"t": t} if t.size else {})
 
     def batches(self) -> grain.DatasetIterator[Batch]:
         epochs = [epoch for _, epoch in self.epochs]

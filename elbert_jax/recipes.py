@@ -57,9 +57,13 @@ class Lesson:
     def loss(self, config: AlbertConfig) -> Loss:
         """Returns the loss of `{"model": Albert's parameters, "t": ELBERT's t_i}`.
 
+        There is no `"t"` of a single layer.
+
         It measures `layer_loss`, `layer_weight` and `layer_accuracy`, or from a teacher
         `layer_agreement`: [D] each.
         """
+
+        single = losses.initial_t(1)
 
         def loss(variables: Any, batch: Batch, key: Array):
             model = albert.bind(config, variables["model"])
@@ -71,7 +75,7 @@ class Lesson:
             else:
                 by_layer = losses.layer_losses(logits, labels, weight)
                 name, right = "layer_accuracy", labels
-            weights = losses.layer_weights(self.weighting, variables["t"])
+            weights = losses.layer_weights(self.weighting, variables.get("t", single))
             hits = (logits.argmax(-1) == right[None]).astype(jnp.float32)
             total = (weights * by_layer).sum()
             return total / weights.sum() if self.mean else total, {

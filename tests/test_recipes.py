@@ -281,6 +281,16 @@ def test_a_weighting_may_be_another():
     assert lesson == Lesson("all", "equal", mean=True)
 
 
+@pytest.mark.parametrize("method", ["plain", "elbert"])
+def test_a_model_may_have_one_layer(tmp_path, method):
+    config = runs.fine_tuning(tmp_path)
+    config.method, config.model.num_hidden_layers, config.steps = method, 1, 2
+    finetuning.train(config, tmp_path / "work")
+    row = runs.rows_of(tmp_path / "work")[0]
+    assert row["layer_weight"] == [1.0] and row["loss"] == row["layer_loss"][0]
+    assert hf.load(tmp_path / "work" / "model").config.num_hidden_layers == 1
+
+
 def test_a_fine_tuned_model_gets_exits_and_stays_as_it_is(finished, tmp_path):
     config, workdir = finished
     model = hf.load(workdir / "model")
