@@ -164,6 +164,7 @@ class _Classification:
             epochs = batching.epochs(texts, config.batch_size, steps)
             self.epochs += [(lesson, epoch) for epoch in epochs]
         self.stages: Sequence[Stage] = stages
+        self.measured = 0, np.empty(0)  # the last step with logits, and them
         self.ends = np.cumsum([epoch.steps for _, epoch in self.epochs])
 
     def _epoch(self, step: int) -> tuple[float, Lesson]:
@@ -194,12 +195,17 @@ class _Classification:
             return float(forward + (GRADIENT - 1) * heads)
         return GRADIENT * float(forward)
 
-    def _logits(self, params: Params) -> np.ndarray:
-        held_out = self.data.validation
-        batches = batching.eval_batches(
-            held_out, self.config.eval_batch_size, self.buckets
-        )
-        return evaluation.every_layer(self.model_config, params, batches, len(held_out))
+    def _logits(self, params: Params, step: int) -> np.ndarray:
+        """Returns those of all layers on the held-out texts, computed once a step."""
+        if self.measured[0] != step:
+            held_out = self.data.validation
+            batches = batching.eval_batches(
+                held_out, self.config.eval_batch_size, self.buckets
+            )
+            config, texts = self.model_config, len(held_out)
+            logits = evaluation.every_layer(config, params, batches, texts)
+            self.measured = step, logits
+        return self.measured[1]
 
     def _by_part(
         self, logits: np.ndarray, parts: Mapping[str, slice]
@@ -216,7 +222,7 @@ class _Classification:
 
     def evaluate(self, variables: Any, step: int) -> Evaluation:
         metric, depth = self.data.metric, self.model_config.num_hidden_layers
-        logits = self._logits(variables["model"])
+        logits = self._logits(variables["model"], step)
         parts = {f"/{name}": texts for name, texts in self.data.parts.items()}
         measured = self._by_part(logits, {"": slice(None)} | parts)
         epoch, lesson = self._epoch(step)
@@ -251,7 +257,7 @@ class _Classification:
         self, directory: pathlib.Path, variables: Any, step: int, effort: Effort
     ) -> None:
         config, data, params = self.model_config, self.data, variables["model"]
-        logits = self._logits(params)
+        logits = self._logits(params, step)
         report = evaluation.report(
             config,
             logits,
