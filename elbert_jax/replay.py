@@ -74,7 +74,9 @@ def _row(run: Run, criterion: Criterion) -> Row:
         run.config, run.logits, run.labels, run.lengths, criterion
     )
     if isinstance(criterion, FixedDepth):
-        short = dataclasses.replace(run.config, num_hidden_layers=criterion.depth)
+        short = dataclasses.replace(
+            run.config, num_hidden_layers=criterion.depth, exit_heads="shared"
+        )
         cost = flops.full_text(short, run.lengths).sum()
         at_exit["flops_ratio"] = float(cost) / run.cost
     parameter = exit_kinds.moves(criterion)

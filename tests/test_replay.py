@@ -79,6 +79,17 @@ def test_a_fixed_depth_costs_a_model_of_that_depth(run, rows):
     assert fixed[-1]["flops_ratio"] == 1
 
 
+def test_a_model_with_a_head_a_layer_has_a_fixed_depth_of_one(run, rows):
+    config = dataclasses.replace(CONFIG, exit_heads="linear")
+    depths = [
+        row
+        for row in replay(dataclasses.replace(run, config=config), window=3)
+        if row["criterion"] == "fixed_depth"
+    ]
+    assert [row["value"] for row in depths] == [1, 2, 3, 4, 5]
+    assert depths == [row for row in rows if row["criterion"] == "fixed_depth"]
+
+
 def test_a_plain_model_has_its_last_layer_only(run):
     [row] = replay(dataclasses.replace(run, method="plain"), window=3)
     assert exit_settings.from_dict(row["exit"]) == FixedDepth(5)
