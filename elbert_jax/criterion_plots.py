@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import matplotlib
 
 from elbert_jax import plots, trade_off, trade_off_plots
-from elbert_jax.plots import COLOURS
+from elbert_jax.plots import BLACK, COLOURS
 from elbert_jax.trade_off import Row
 
 # How the kinds of criteria look, and on which panel they stand.
@@ -16,7 +16,7 @@ _KINDS = (
         "monotone": ("window, monotone", COLOURS[0], "o-"),
         "range": ("window, range", COLOURS[1], "s-"),
         "label": ("window, label", COLOURS[2], "D-"),
-        "stage_1": ("stage 1 alone", COLOURS[6], "^-"),
+        "stage_1": ("stage 1 alone", BLACK, "^-"),
     },
     {
         "entropy": ("entropy (DeeBERT)", COLOURS[5], "v-"),

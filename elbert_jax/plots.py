@@ -14,7 +14,8 @@ from matplotlib import pyplot as plt  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 # Okabe and Ito's, without yellow: told apart by colour-blind eyes too.
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#000000")
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#7f4f24")
+BLACK = "#000000"  # of what all are compared with
 MARKERS = "osD^vPX"
 _WIDTH, _HEIGHT = 3.8, 3.1  # of a panel, in inches
 _CHARACTER = 0.085  # of a legend, in inches

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from elbert_jax import lineage, plots, trade_off
-from elbert_jax.plots import COLOURS, MARKERS
+from elbert_jax.plots import BLACK, COLOURS, MARKERS
 from elbert_jax.trade_off import Point, Row
 
 _COMPUTE = "compute, as a share of full depth (FLOPs)"
@@ -66,14 +66,14 @@ def methods(path: pathlib.Path, own: Sequence[Row], rows: Sequence[Row]) -> None
         methods = trade_off.distinct(early, "method", "criterion")
         for number, (method, criterion) in enumerate(methods):
             ours = trade_off.select(early, method=method)
-            colour, marker = COLOURS[number % 6], MARKERS[number % 7]
+            colour, marker = COLOURS[number % 7], MARKERS[number % 7]
             called = f"{method}, {criterion.replace('_', ' ')}"
             line(panel, ours, rows, called, color=colour, marker=marker)
             if not plain:
                 fixed = trade_off.select(here, method=method, criterion="fixed_depth")
                 stars(panel, fixed, f"{method}, all texts at layer k", colour)
         if plain:
-            stars(panel, plain, "plain compression", COLOURS[6])
+            stars(panel, plain, "plain compression", BLACK)
         label(panel, short(name), metric)
     plots.finish(figure, path)
 
