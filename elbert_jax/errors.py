@@ -26,7 +26,8 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         except Exception as error:
             for missing in (error, *error.args):  # a nested key's is an AttributeError
                 if isinstance(missing, KeyError):
-                    _stop(f"the configuration has no key {missing.args[0]}")
+                    key = " ".join(map(str, missing.args))
+                    _stop(f"the configuration has no key {key}")
             _stop(f"{error} (--help lists the flags)")
         if flags.FLAGS["verbosity"].using_default_value:
             flags.FLAGS.verbosity = logging.WARNING  # libraries narrate at INFO

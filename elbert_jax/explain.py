@@ -3,8 +3,9 @@
     python -m elbert_jax.explain --model=DIR --text="a gripping film"
     python -m elbert_jax.explain --model=DIR --file=dev.tsv --examples=3
 
-The second looks through labelled texts for those that show what early exit does. Both
-print traces, and write a page to open in a browser with a picture beside it.
+The second, which takes a named --task too, looks through labelled texts for those that
+show what early exit does. Both print traces, and write a page to open in a browser with
+a picture beside it.
 """
 
 import pathlib
@@ -41,7 +42,8 @@ def main(argv):
     several = bool(_FILE.value or _TASK.value)
     if not _MODEL.value or one == several or (_PAIR.value and not one):
         raise UserError(
-            "give --model=DIR, and --text=TEXT (and --text_pair) or --file=FILE"
+            "give --model=DIR, and --text=TEXT (and --text_pair), --file=FILE or "
+            "--task=NAME"
         )
     page = pathlib.Path(_OUTPUT.value)
     if page.suffix != ".html":

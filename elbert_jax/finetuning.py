@@ -101,7 +101,7 @@ def _initial_model(
     if config.init:
         start = hf.load(config.init, num_labels=labels, exit_heads=heads, key=key)
         start.tell()
-        known = not any("exit_heads." not in name for name in start.initialised)
+        known = all("exit_heads." in name for name in start.initialised)
         if _heads_only(config) and not (known and start.labels == data.labels):
             raise UserError(
                 f"{config.init} has no classifier of {', '.join(data.labels)}, which "

@@ -13,7 +13,7 @@ PLAIN = "plain"  # trained at the last layer only, so that it has no early exit
 class Origin(NamedTuple):
     """What the config.json of a model directory tells."""
 
-    method: str  # with a weighting that is not its own; without a record ELBERT's
+    method: str  # with the weighting that was set, if any; without a record ELBERT's
     seed: int | None
     settings: dict[str, Any]  # all the others
 

@@ -57,10 +57,8 @@ class Lesson:
     def loss(self, config: AlbertConfig) -> Loss:
         """Returns the loss of `{"model": Albert's parameters, "t": ELBERT's t_i}`.
 
-        There is no `"t"` of a single layer.
-
-        It measures `layer_loss`, `layer_weight` and `layer_accuracy`, or from a teacher
-        `layer_agreement`: [D] each.
+        Of a single layer there is no `"t"`. It measures `layer_loss`, `layer_weight`
+        and `layer_accuracy`, or from a teacher `layer_agreement`: [D] each.
         """
 
         single = losses.initial_t(1)

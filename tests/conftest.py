@@ -43,22 +43,26 @@ def shared_data() -> pathlib.Path:
     return SHARED_DATA
 
 
+def _tiny(tokenizer, layers: int, positions: int) -> AlbertConfig:
+    return AlbertConfig(
+        vocab_size=len(tokenizer),
+        embedding_size=8,
+        hidden_size=16,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=positions,
+        num_labels=3,
+        initializer_range=0.4,
+    )
+
+
 @pytest.fixture(scope="session")
 def random_model(tmp_path_factory):
     """Configuration, parameters and tokenizer of 5 layers and 3 classes."""
     words = ["although sales fell in the first quarter, operating profit rose", "bank"]
     tokenizer = train_tokenizer(words, 60, tmp_path_factory.mktemp("tokenizer"))
-    config = AlbertConfig(
-        vocab_size=len(tokenizer),
-        embedding_size=8,
-        hidden_size=16,
-        num_hidden_layers=5,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=40,
-        num_labels=3,
-        initializer_range=0.4,
-    )
+    config = _tiny(tokenizer, layers=5, positions=40)
     params = albert.init(config, jax.random.key(5))
     params["classifier"]["kernel"] *= 3
     return config, params, tokenizer
@@ -84,17 +88,7 @@ def answering_model(tmp_path_factory) -> pathlib.Path:
     """The directory of a tiny random model that knows the words of text_files."""
     directory = tmp_path_factory.mktemp("model")
     tokenizer = train_tokenizer(text_files.TEXTS, 60, directory)
-    config = AlbertConfig(
-        vocab_size=len(tokenizer),
-        embedding_size=8,
-        hidden_size=16,
-        num_hidden_layers=4,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=16,
-        initializer_range=0.4,
-        num_labels=3,
-    )
+    config = _tiny(tokenizer, layers=4, positions=16)
     params = albert.init(config, jax.random.key(1))
     hf.save(directory, config, params, ("bad", "fair", "good"))
     exit = ConfidenceWindow(delta=0.4, window=2, criterion="label")
