@@ -5,6 +5,8 @@ Nobody imports a command, nor the package itself, which only re-exports.
 
 import ast
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -65,3 +67,14 @@ def test_imports_go_down_only(module):
 
 def test_the_package_exports_no_command():
     assert imports(ROOT / "__init__.py") <= set(ROWS)
+
+
+def test_a_model_of_ours_opens_without_torch(answering_model):
+    """Its import takes as long as all others together."""
+    pytest.importorskip("torch", reason="there is no torch to leave out")
+    code = (
+        "import sys; from elbert_jax import Classifier;"
+        f"Classifier.from_pretrained({str(answering_model)!r});"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -10,12 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from transformers import (
-    AlbertTokenizer,
-    AutoTokenizer,
-    BertTokenizer,
-    PreTrainedTokenizerFast,
-)
+from transformers import AlbertTokenizer, BertTokenizer, PreTrainedTokenizerFast
 
 from elbert_jax import hub
 from elbert_jax.errors import UserError
@@ -204,7 +199,7 @@ def _open(directory: pathlib.Path) -> PreTrainedTokenizerFast:
     kind: Any = AlbertTokenizer
     if "tokenizer.json" in files:
         if files & {"tokenizer_config.json", "config.json"}:  # they name the class
-            kind = AutoTokenizer
+            kind = _named_class(directory / "tokenizer_config.json")
     elif "spiece.model" in files:
         return _as_pretrained(kind.from_pretrained(directory))
     elif "vocab.txt" in files:
@@ -212,6 +207,17 @@ def _open(directory: pathlib.Path) -> PreTrainedTokenizerFast:
     else:  # where transformers would make do with five pieces
         raise UserError(f"{directory} has no tokenizer.json and no spiece.model")
     return kind.from_pretrained(directory, split_special_tokens=True)
+
+
+def _named_class(config: pathlib.Path) -> Any:
+    if config.exists():
+        name = json.loads(config.read_text("utf-8")).get("tokenizer_class")
+        if name in {"AlbertTokenizer", "AlbertTokenizerFast"}:
+            return AlbertTokenizer
+    # Here, as it imports torch where there is one: half the time a command starts in.
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer
 
 
 def _as_pretrained(hf: Any) -> AlbertTokenizer:
