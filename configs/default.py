@@ -42,7 +42,7 @@ def get_config() -> Any:  # a ConfigDict
     config.data.max_seq_length = 128
     config.data.truncation = "head"  # kept of longer texts; or "tail", "head+tail"
     config.data.drop_held_out = False  # training texts that are held out too
-    config.data.max_train_samples = 0  # 0: all
+    config.data.max_train_samples = 0  # the first; 0: all
 
     # elbert, plain, pabee and sustainable_count train all layers at once; deebert,
     # fastbert and sustainable_kl the last one, then heads on the frozen rest.

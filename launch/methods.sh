@@ -1,15 +1,20 @@
 #!/usr/bin/env bash
-# Every method on SST-2 and AG News, three seeds, then the sweep of their exits:
-# launch/methods.sh [DATA] [RUNS]. What is finished is not done again, and SETS and SEEDS
-# name a part of it: SETS=sst2 SEEDS="0 1" launch/methods.sh
+# Every method on SST-2 and AG News, and ELBERT on RTE and IMDB, three seeds, then the sweep
+# of their exits: launch/methods.sh [DATA] [RUNS]. What is finished is not done again, and
+# SETS and SEEDS name a part of it: SETS=sst2 SEEDS="0 1" launch/methods.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:-../shared/data} runs=${2:-runs/methods}
 python=${PYTHON:-python}
 mkdir -p "$runs"
 
-# A quarter of AG News' test texts, as every epoch is measured on all of them.
-[ -e "$runs/ag_test.csv" ] || awk 'NR % 4 == 1' "$data/ag_news/test.csv" >"$runs/ag_test.csv"
+every() { [ -e "$2" ] || awk "NR % $1 == 1" >"$2"; } # N FILE: one line of N, unless there
+
+# Parts of the test texts, as every epoch is measured on all of them: 1,900 and 1,563. And
+# IMDB's training texts are in the order of their labels.
+every 4 "$runs/ag_test.csv" <"$data/ag_news/test.csv"
+every 16 "$runs/imdb_test.jsonl" < <(gzip -dc "$data/imdb/test.jsonl.gz")
+every 5 "$runs/imdb_train.jsonl" < <(gzip -dc "$data/imdb/train.jsonl.gz")
 
 train() { # SET NAME SEED [FLAG...]
   local set=$1 name=$2 seed=$3
@@ -24,16 +29,27 @@ train() { # SET NAME SEED [FLAG...]
     --config.data.columns=text,label --config.data.drop_held_out=True \
     --config.data.validation_file="$runs/ag_test.csv" \
     --config.data.validation_columns=label,title,text \
-    --config.data.max_train_samples=5000 "$@" ;;
+    --config.data.max_train_samples=3000 "$@" ;;
+  rte) set -- --config.data.task=glue/rte \
+    --config.data.train_file="$data/glue/RTE/train.tsv" \
+    --config.data.validation_file="$data/glue/RTE/dev.tsv" \
+    --config.data.max_seq_length=128 "$@" ;;
+  imdb) set -- --config.data.task=imdb_reviews \
+    --config.data.train_file="$runs/imdb_train.jsonl" \
+    --config.data.validation_file="$runs/imdb_test.jsonl" \
+    --config.data.truncation=head+tail --config.data.max_seq_length=128 "$@" ;;
   esac
   "$python" -m elbert_jax.train --config=configs/methods.py --config.seed="$seed" \
     --config.data.tokenizer=models/albert-mini-en \
     --workdir="$runs/$set/$name-$seed" "$@"
 }
 
-for set in ${SETS:-sst2 ag_news}; do
+sets=${SETS:-sst2 ag_news rte imdb}
+for set in $sets; do
   for seed in ${SEEDS:-0 1 2}; do
-    for method in elbert pabee sustainable_count; do
+    train "$set" elbert $seed
+    case $set in rte | imdb) continue ;; esac
+    for method in pabee sustainable_count; do
       train "$set" $method $seed --config.method=$method
     done
     train "$set" elbert_equal $seed --config.weighting=equal
@@ -48,10 +64,12 @@ for set in ${SETS:-sst2 ag_news}; do
   done
 done
 
-for set in ${SETS:-sst2 ag_news}; do
+for set in $sets; do
   case $set in
   sst2) held_out=(--file="$data/glue/SST-2/dev.tsv") ;;
   ag_news) held_out=(--file="$runs/ag_test.csv" --columns=label,title,text) ;;
+  rte) held_out=(--file="$data/glue/RTE/dev.tsv") ;;
+  imdb) held_out=(--file="$runs/imdb_test.jsonl") ;;
   esac
   models=$(printf '%s,' "$runs/$set"/*-[0-9]/model)
   "$python" -m elbert_jax.sweep --models="${models%,}" "${held_out[@]}" \

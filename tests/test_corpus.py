@@ -107,3 +107,15 @@ def test_how_long_texts_are_cut(load, capsys):
     assert capsys.readouterr().err.count("1 of 2 texts are cut to 8 (tail)") == 2
     with pytest.raises(UserError, match="truncation is 'middle'; it may be head, tail"):
         load(config, truncation="middle")
+
+
+def test_labels_that_no_training_text_has(load, capsys):
+    lines = ["sentence\tlabel", "shares rose\tgood", "sales fell\tbad", "bank\tfair"]
+    files = {"train.tsv": lines, "dev.tsv": lines}
+    names = {"train_file": "train.tsv", "validation_file": "dev.tsv"}
+    labels = {"labels": ("bad", "fair", "good")}
+    load(default.get_config(), files, **names, **labels)
+    assert not capsys.readouterr().err
+    load(default.get_config(), files, **names, **labels, max_train_samples=1)
+    told = capsys.readouterr().err
+    assert told == "warning: no training text has the label bad or fair\n"

@@ -64,11 +64,15 @@ def load(config: Config, workdir: pathlib.Path) -> Corpus:
     length = data.max_seq_length
     tokenizer.limit(length, data.truncation)
     ends = np.cumsum([0, *map(len, held_out.values())])
+    learned = encode(tokenizer, train, labels, length)
+    absent = [name for i, name in enumerate(labels) if i not in learned.labels]
+    if absent:  # of a file in the order of its labels the first texts, perhaps
+        warn(f"no training text has the label {' or '.join(absent)}")
     return Corpus(
         tokenizer,
         labels,
         config.metric or (task.metric if task else "accuracy"),
-        encode(tokenizer, train, labels, length),
+        learned,
         encode(tokenizer, validation, labels, length),
         encode(tokenizer, unlabelled, labels, length),
         train_name,
