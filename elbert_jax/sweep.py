@@ -58,7 +58,7 @@ def main(argv):
     except Disagreement as error:
         sys.exit(f"error: {error}")
     print(sweep_report.write(folder, runs, rows, _WINDOW.value))
-    print(f"{len(rows):,} rows, the table and the pictures are in {folder}")
+    print(f"{len(rows):,} rows, tables of every exit and pictures are in {folder}")
 
 
 @functools.cache

@@ -20,7 +20,9 @@ from elbert_jax.replay import DETAILS, Row, Run
 def write(
     folder: pathlib.Path, runs: Sequence[Run], rows: Sequence[Row], window: int
 ) -> str:
-    """Writes rows.csv, rows.json, table.md and the pictures; returns the tables.
+    """Writes rows.csv, rows.json, table.md and the pictures.
+
+    Returns the tables of every method with its own exit.
 
     Args:
       folder: is there.
@@ -34,26 +36,36 @@ def write(
     nested = (*DETAILS, "exit")
     flat = [{k: v for k, v in row.items() if k not in nested} for row in rows]
     output.write(str(folder / "rows.csv"), lambda: iter(flat), ())
-    table = f"{trade_off.table(rows)}\n{trade_off.confirmed(rows)}".rstrip() + "\n"
+    criteria = {(run.set, run.method): run.own for run in runs}
+    own = [
+        row
+        for row in rows
+        if row["criterion"] == criteria[row["set"], row["method"]]
+        and row["window"] in (None, window)
+    ]
+    summary = (
+        f"Every method with its own exit: {trade_off.table(own, rows)}\n"
+        f"{trade_off.CAVEAT}\n"
+    )
+    every = f"Every exit: {trade_off.table(rows, rows)}\n"
     with output.writing(str(folder)):
         (folder / "rows.json").write_bytes(
             orjson.dumps(rows, option=orjson.OPT_INDENT_2)
         )
-        (folder / "table.md").write_text(table)
-        _draw(folder, runs, rows, window)
-    return table
+        (folder / "table.md").write_text(
+            f"{summary}{every}{trade_off.confirmed(rows)}".rstrip() + "\n"
+        )
+        _draw(folder, runs, own, rows, window)
+    return f"{summary}{trade_off.confirmed(own)}".rstrip()
 
 
 def _draw(
-    folder: pathlib.Path, runs: Sequence[Run], rows: Sequence[Row], window: int
+    folder: pathlib.Path,
+    runs: Sequence[Run],
+    own: Sequence[Row],
+    rows: Sequence[Row],
+    window: int,
 ) -> None:
-    criterion = {(run.set, run.method): run.own for run in runs}
-    own = [
-        row
-        for row in rows
-        if row["criterion"] == criterion[row["set"], row["method"]]
-        and row["window"] in (None, window)
-    ]
     trade_off_plots.methods(folder / "methods.png", own, rows)
     early = [run for run in runs if not lineage.is_plain(run.method)]
     if early:

@@ -15,7 +15,7 @@ Row = Mapping[str, Any]
 
 SPEED_UPS = (1.5, 2.0, 3.0, 4.0, 6.0, 10.0)
 _RATIOS = ("layer_ratio", "flops_ratio", "wall_clock_ratio")
-_CAVEAT = """\
+CAVEAT = """\
 Each cell is the best score among the points of the grid that cost at most 1/x of the
 FLOPs. The points are picked on the very texts that they are scored on, which flatters
 all of them: choose the exit of a model in use on other texts. Over several seeds it is
@@ -79,15 +79,22 @@ def nearest(rows: Sequence[Row], ratio: float) -> Row:
     return min(rows, key=lambda row: abs(row["flops_ratio"] - ratio))
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Returns, in Markdown, the scores at some speed-ups of every criterion."""
+def table(shown: Sequence[Row], rows: Sequence[Row]) -> str:
+    """Returns, in Markdown, the scores at some speed-ups of every criterion shown.
+
+    `CAVEAT` says how to read them.
+
+    Args:
+      shown: rows of some criteria, all that they have.
+      rows: those of every criterion, which hold the fixed depths.
+    """
     parts = []
-    for name, metric in distinct(rows, "set", "metric"):
+    for name, metric in distinct(shown, "set", "metric"):
         header = ["method", "criterion", "seeds", "full depth"]
         header += [f"{speed_up:g}x" for speed_up in SPEED_UPS]
         here, lines = select(rows, set=name), []
-        for kind in distinct(here, "method", "criterion", "window"):
-            method, criterion, window = kind
+        kinds = distinct(select(shown, set=name), "method", "criterion", "window")
+        for method, criterion, window in kinds:
             ours = select(here, method=method)
             full = _by_seed(select(ours, criterion="fixed_depth"))
             dearest = [max(each, key=lambda row: row["flops_ratio"]) for each in full]
@@ -96,7 +103,7 @@ def table(rows: Sequence[Row]) -> str:
             cells = [_median_and_range(each) for each in (dearest, *chosen)]
             lines.append([method, _called(criterion, window), str(len(grids)), *cells])
         parts.append(f"{metric} on {name}\n\n{tables.markdown(header, lines)}\n")
-    return "\n".join([*parts, _CAVEAT])
+    return "\n".join(parts)
 
 
 def confirmed(rows: Sequence[Row]) -> str:

@@ -65,7 +65,9 @@ def test_the_command_and_a_second_start(folder, capsys):
     assert (done.returncode, done.stderr) == (0, "")
     assert "the logits of" not in done.stdout
     table = (output / "table.md").read_text()
-    assert table.strip() in done.stdout and "monotone, W = 3" in table
+    summary, every = table.split("Every exit:")
+    assert summary.strip() in done.stdout and "monotone, W = 3" in summary
+    assert "patience" not in summary and "patience" in every
 
     rows = orjson.loads((output / "rows.json").read_bytes())
     with open(output / "rows.csv", newline="") as file:

@@ -53,7 +53,7 @@ def test_the_table_picks_by_seed():
         for depth, score in ((1, 0.6), (4, 0.9 + seed / 100))
     ]
     rows = [*ROWS, row(0.5, 0.45, 0.8, seed=2), *full]
-    lines = trade_off.table(rows).splitlines()
+    lines = trade_off.table(rows, rows).splitlines()
     assert lines[0] == "accuracy on dev"
     header, none, fixed = (cells(lines[number]) for number in (2, 4, 5))
     none, fixed = (dict(zip(header, line, strict=True)) for line in (none, fixed))
@@ -64,6 +64,9 @@ def test_the_table_picks_by_seed():
     assert none["2x"] == "0.8100 (0.8000-0.8200)"
     assert none["3x"] == none["10x"] == "-"
     assert fixed["4x"] == "0.6000 (0.6000-0.6000)"
+    shown = trade_off.table(trade_off.select(rows, criterion="none"), rows)
+    assert cells(shown.splitlines()[4]) == cells(lines[4])
+    assert "fixed_depth" not in shown
 
 
 def test_confirmed_points_have_a_table():
