@@ -124,6 +124,8 @@ def render_pretrained(
     """
     tokens, seconds = effort
     start = f"from {config.init}" if config.init else "from random weights"
+    if config.word_vectors and not config.init:
+        start += ", and word vectors of its text's neighbours"
     depth = len(layers["mlm_loss"])
     schedule = _table(
         ["depth", "tokens of a row", "share of the steps"],

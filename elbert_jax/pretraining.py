@@ -1,7 +1,8 @@
 """Pretraining ALBERT on plain text: masked pieces and sentence order.
 
 A run goes on from the first of these that is there: its own newest checkpoint, the
-checkpoint or hub id that `config.init` names, random weights shaped as `config.model`.
+checkpoint or hub id that `config.init` names, random weights shaped as `config.model`,
+whose word embeddings are made from the text.
 """
 
 import dataclasses
@@ -19,14 +20,17 @@ from jaxtyping import Array
 
 from elbert_jax import flops, hf, masked_lm, model_card, trainer, weight_table
 from elbert_jax.albert import AlbertConfig, Params
-from elbert_jax.data import documents, passages, token_store
+from elbert_jax.data import documents, passages, token_store, word_vectors
 from elbert_jax.data.corpus import Config
 from elbert_jax.data.passages import MaskedBatch, Passages, Vocabulary
+from elbert_jax.data.token_store import TokenStore
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.data.vocabulary import train_tokenizer
 from elbert_jax.errors import UserError
 from elbert_jax.stage import Loss, Stage
 from elbert_jax.trainer import GRADIENT, Effort, Evaluation
+
+_LENGTH = 0.5  # of a word vector, as an embedding: positions and types have 0.2
 
 
 class Phase(NamedTuple):
@@ -96,9 +100,10 @@ def pretrain(config: Config, workdir: str | pathlib.Path) -> None:
     if trainer.is_finished(config, workdir):
         return
     tokenizer = _tokenizer(config, workdir)
-    model_config, params = _initial_model(config, tokenizer)
+    store = _text(config, tokenizer, workdir)
+    model_config, params = _initial_model(config, tokenizer, store, workdir)
     phases = _fitted(phases, model_config)
-    objective = _MaskedLM(config, workdir, phases, tokenizer, model_config, params)
+    objective = _MaskedLM(config, phases, tokenizer, store, model_config, params)
     trainer.fit(config, workdir, objective)
 
 
@@ -158,7 +163,20 @@ def _tokenizer(config: Config, workdir: pathlib.Path) -> Tokenizer:
     return train_tokenizer(paragraphs, size, directory)
 
 
-def _initial_model(config: Config, tokenizer: Tokenizer) -> tuple[AlbertConfig, Params]:
+def _text(config: Config, tokenizer: Tokenizer, workdir: pathlib.Path) -> TokenStore:
+    files, column = _files(config), config.data.text_column
+    store = token_store.build(files, tokenizer, workdir / "tokens", column)
+    if len(store) < 2:
+        raise UserError(
+            "there is one document only, and none to measure on: put a blank line "
+            "between documents"
+        )
+    return store
+
+
+def _initial_model(
+    config: Config, tokenizer: Tokenizer, store: TokenStore, workdir: pathlib.Path
+) -> tuple[AlbertConfig, Params]:
     key = jax.random.fold_in(jax.random.key(config.seed), 0)
     if config.init:
         start = hf.load(config.init, key=key, model=weight_table.PRETRAINING)
@@ -170,7 +188,29 @@ def _initial_model(config: Config, tokenizer: Tokenizer) -> tuple[AlbertConfig, 
         )
     except (TypeError, ValueError) as error:
         raise UserError(f"config.model: {error}") from error
-    return model_config, masked_lm.init(model_config, key)
+    params = masked_lm.init(model_config, key)
+    if config.word_vectors:
+        path = workdir / "word_vectors.npy"
+        if not path.exists():
+            known, _ = _documents(config, store)
+            shape = model_config.vocab_size, model_config.embedding_size
+            partial = path.with_suffix(".partial.npy")
+            np.save(partial, word_vectors.factorise(store, known, *shape))
+            partial.rename(path)
+        words = params["albert"]["embeddings"]["word_embeddings"]
+        words["embedding"] = _replaced(words["embedding"], np.load(path))
+    return model_config, params
+
+
+def _documents(config: Config, store: TokenStore) -> tuple[np.ndarray, np.ndarray]:
+    return passages.held_out(len(store), config.data.held_out, config.seed)
+
+
+def _replaced(table: Array, vectors: np.ndarray) -> Array:
+    """Returns the vectors, equally long, and the table's rows where they are zeros."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    seen = length > 0
+    return jnp.where(seen, vectors * _LENGTH / np.where(seen, length, 1), table)
 
 
 class _MaskedLM:
@@ -181,24 +221,16 @@ class _MaskedLM:
     def __init__(
         self,
         config: Config,
-        workdir: pathlib.Path,
         phases: list[Phase],
         tokenizer: Tokenizer,
+        store: TokenStore,
         model_config: AlbertConfig,
         params: Params,
     ):
         self.config, self.phases, self.params = config, phases, params
-        self.tokenizer, self.model_config = tokenizer, model_config
+        self.tokenizer, self.store, self.model_config = tokenizer, store, model_config
         self.dtype = config.dtype
-        self.store = token_store.build(
-            _files(config), tokenizer, workdir / "tokens", config.data.text_column
-        )
-        if len(self.store) < 2:
-            raise UserError(
-                "there is one document only, and none to measure on: put a blank line "
-                "between documents"
-            )
-        parts = passages.held_out(len(self.store), config.data.held_out, config.seed)
+        parts = _documents(config, store)
         settings = config.data.mask_rate, config.data.max_ngram
         vocabulary = Vocabulary.of(tokenizer)
         cut = {  # by the length of a row: passages to train on, and to measure on

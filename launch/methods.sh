@@ -29,15 +29,16 @@ train() { # SET NAME SEED [FLAG...]
     --config.data.columns=text,label --config.data.drop_held_out=True \
     --config.data.validation_file="$runs/ag_test.csv" \
     --config.data.validation_columns=label,title,text \
-    --config.data.max_train_samples=3000 "$@" ;;
+    --config.data.max_train_samples=5000 --config.batch_size=16 "$@" ;;
   rte) set -- --config.data.task=glue/rte \
     --config.data.train_file="$data/glue/RTE/train.tsv" \
     --config.data.validation_file="$data/glue/RTE/dev.tsv" \
-    --config.data.max_seq_length=128 "$@" ;;
+    --config.data.max_seq_length=128 --config.batch_size=16 "$@" ;;
   imdb) set -- --config.data.task=imdb_reviews \
     --config.data.train_file="$runs/imdb_train.jsonl" \
     --config.data.validation_file="$runs/imdb_test.jsonl" \
-    --config.data.truncation=head+tail --config.data.max_seq_length=128 "$@" ;;
+    --config.data.truncation=head+tail --config.data.max_seq_length=128 \
+    --config.batch_size=16 "$@" ;;
   esac
   "$python" -m elbert_jax.train --config=configs/methods.py --config.seed="$seed" \
     --config.data.tokenizer=models/albert-mini-en \

@@ -51,6 +51,27 @@ def finished(tmp_path_factory):
     return config, folder / "work"
 
 
+def test_a_run_begins_with_vectors_of_its_text(finished, tmp_path, monkeypatch):
+    config, workdir = finished
+    vectors = np.load(workdir / "word_vectors.npy")
+    began = []
+    monkeypatch.setattr(pretraining.trainer, "fit", lambda *args: began.append(args[2]))
+    config = config.copy_and_resolve_references()
+    for config.word_vectors in (True, False):
+        pretraining.pretrain(config, tmp_path)
+    table, random = (
+        np.asarray(
+            objective.params["albert"]["embeddings"]["word_embeddings"]["embedding"]
+        )
+        for objective in began
+    )
+    seen = vectors.any(1)
+    assert 0 < seen.sum() < len(seen)
+    np.testing.assert_array_equal(table[~seen], random[~seen])
+    lengths = np.linalg.norm(vectors[seen], axis=1, keepdims=True)
+    np.testing.assert_allclose(table[seen], vectors[seen] / lengths / 2, atol=1e-6)
+
+
 def test_a_run_learns_and_logs_its_speed(finished):
     _, workdir = finished
     rows = runs.rows_of(workdir)
@@ -87,7 +108,7 @@ def test_the_card_says_what_was_seen(finished):
     _, workdir = finished
     card = (workdir / "model" / "README.md").read_text()
     seen = [row for row in runs.rows_of(workdir) if "loss" in row][-1]["tokens_seen"]
-    assert "from random weights" in card and "books.txt" in card
+    assert "from random weights, and word vectors" in card and "books.txt" in card
     assert f"{seen:,} tokens seen in 60 steps" in card
     assert card.count("\n| ") == 2 + 2 + 2 + 2  # two tables, a row a phase and a layer
 
