@@ -18,7 +18,7 @@ def get_config() -> Any:  # a ConfigDict
     config.seed = 0
     # A Hugging Face directory or hub id to start from; "": random, shaped as `model`.
     config.init = ""
-    # Of AlbertConfig. Where there is an init, only its dropouts are changed by these.
+    # Of AlbertConfig. Where there is an init, they change its depth and dropouts only.
     config.model = ml_collections.ConfigDict()
     config.dtype = "float32"  # of the computation; or "bfloat16"
 

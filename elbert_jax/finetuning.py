@@ -99,7 +99,13 @@ def _initial_model(
     key, labels = jax.random.fold_in(jax.random.key(config.seed), 0), len(data.labels)
     heads = recipe.exit_heads
     if config.init:
-        start = hf.load(config.init, num_labels=labels, exit_heads=heads, key=key)
+        start = hf.load(
+            config.init,
+            num_labels=labels,
+            num_hidden_layers=config.model.get("num_hidden_layers"),
+            exit_heads=heads,
+            key=key,
+        )
         start.tell()
         known = all("exit_heads." in name for name in start.initialised)
         if _heads_only(config) and not (known and start.labels == data.labels):

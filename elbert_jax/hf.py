@@ -67,6 +67,7 @@ def load(
     local_files_only: bool = False,
     allow_pickle: bool = False,
     num_labels: int | None = None,
+    num_hidden_layers: int | None = None,
     exit_heads: str | None = None,
     key: Array | None = None,
     model: Model = CLASSIFIER,
@@ -85,6 +86,8 @@ def load(
         pickle can run code: only for a file whose author you trust.
       num_labels: classes wanted; a classifier of another size is initialised afresh.
         None takes the file's.
+      num_hidden_layers: depth wanted, as the layers share their weights; exit heads
+        of another depth are initialised afresh. None takes the file's.
       exit_heads: shape wanted of them; others are initialised afresh. None takes the
         file's.
       key: for what is initialised; None is `jax.random.key(0)`.
@@ -103,6 +106,9 @@ def load(
     settings = hub.read_json(directory / hub.CONFIG)
     try:
         own = _own(settings)
+        reshaped = num_hidden_layers not in (None, settings.get("num_hidden_layers"))
+        if reshaped:
+            settings["num_hidden_layers"] = num_hidden_layers
         heads = model.exit_heads or exit_heads or own["exit_heads"]
         config, labels = _parse(settings, num_labels, heads)
     except ValueError as error:
@@ -120,7 +126,7 @@ def load(
     useless = model.others
     if foreign or resized or unpooled:
         useless += f"{classifier}.", "exit_heads."
-    if heads != own["exit_heads"]:
+    if heads != own["exit_heads"] or reshaped:
         useless += ("exit_heads.",)
     ignored = {k for k in tensors if k.startswith(useless) or k.endswith(_BUFFERS)}
     found = tensors.keys() - ignored

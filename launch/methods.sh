@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Every method on SST-2 and AG News, and ELBERT on RTE and IMDB, three seeds, then the sweep
 # of their exits: launch/methods.sh [DATA] [RUNS]. What is finished is not done again, and
-# SETS and SEEDS name a part of it: SETS=sst2 SEEDS="0 1" launch/methods.sh
+# SETS and SEEDS name a part of it: SETS=sst2 SEEDS="0 1" launch/methods.sh. INIT, a model
+# directory, has them begin there, and not from scratch.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:-../shared/data} runs=${2:-runs/methods}
@@ -41,7 +42,8 @@ train() { # SET NAME SEED [FLAG...]
     --config.batch_size=16 "$@" ;;
   esac
   "$python" -m elbert_jax.train --config=configs/methods.py --config.seed="$seed" \
-    --config.data.tokenizer=models/albert-mini-en \
+    --config.data.tokenizer="${INIT:-models/albert-mini-en}" \
+    ${INIT:+--config.init="$INIT"} \
     --workdir="$runs/$set/$name-$seed" "$@"
 }
 

@@ -25,6 +25,7 @@ from hugging_face import (
 )
 
 from elbert_jax import albert, hf
+from elbert_jax.albert import AlbertConfig
 from elbert_jax.errors import UserError
 
 # The published depths and widths with a small vocabulary, and the noise added to the
@@ -212,6 +213,28 @@ def test_another_number_of_labels_only_when_asked_for(hf_copy):
     edit_config(hf_copy, id2label={"0": "a", "1": "b"})
     with pytest.raises(UserError, match=r"classifier\.\w+ has the shape \(3.*\(2"):
         hf.load(hf_copy)
+
+
+def test_another_depth_keeps_all_but_the_exit_heads(tmp_path):
+    config = AlbertConfig(
+        vocab_size=30,
+        embedding_size=8,
+        hidden_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=32,
+        exit_heads="linear",
+    )
+    hf.save(tmp_path, config, albert.init(config, jax.random.key(0)), ("a", "b"))
+    same = hf.load(tmp_path, num_hidden_layers=3)
+    assert not same.initialised and not same.ignored
+    deep = hf.load(tmp_path, num_hidden_layers=5)
+    assert deep.config == dataclasses.replace(config, num_hidden_layers=5)
+    assert all(name.startswith("exit_heads.") for name in deep.initialised)
+    old, new = dict(same.params), dict(deep.params)
+    assert {len(leaf) for leaf in jax.tree.leaves(old.pop("exit_heads"))} == {2}
+    assert {len(leaf) for leaf in jax.tree.leaves(new.pop("exit_heads"))} == {4}
+    jax.tree.map(np.testing.assert_array_equal, old, new)
 
 
 def test_buffers_of_old_versions_are_ignored(hf_copy):

@@ -3,6 +3,7 @@
 import itertools
 import pathlib
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +15,7 @@ from elbert_jax import (
     Classifier,
     albert,
     finetuning,
+    hf,
     losses,
     metrics,
     recipes,
@@ -128,14 +130,19 @@ def test_every_held_out_file_is_reported(two_files):
     assert (classify.max_length, classify.tokenizer.truncation) == (8, "tail")
 
 
-def test_a_checkpoint_gets_the_dropouts_of_the_configuration(finished):
+def test_a_checkpoint_gets_the_depth_and_dropouts_of_the_configuration(finished):
     config, workdir = finished
     config = config.copy_and_resolve_references()
     config.init = str(workdir / "model")
     config.model.hidden_dropout_prob = 0.25  # of the layers, which have none there
+    config.model.num_hidden_layers = 5
     data = corpus.load(config, workdir)
-    start, _ = finetuning._initial_model(config, recipes.find(config), data)
+    start, params = finetuning._initial_model(config, recipes.find(config), data)
     assert (start.hidden_dropout_prob, start.classifier_dropout_prob) == (0.25, 0.1)
+    assert start.num_hidden_layers == 5
+    saved = hf.load(config.init)
+    assert saved.config.num_hidden_layers == 2
+    chex.assert_trees_all_equal(params, saved.params)
 
 
 def test_killed_at_any_moment_it_gives_the_same_losses(tmp_path, finished):
