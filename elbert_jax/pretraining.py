@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from elbert_jax import flops, hf, masked_lm, model_card, trainer, weight_table
 from elbert_jax.albert import AlbertConfig, Params
@@ -100,9 +100,13 @@ def pretrain(config: Config, workdir: str | pathlib.Path) -> None:
     if trainer.is_finished(config, workdir):
         return
     tokenizer = _tokenizer(config, workdir)
-    store = _text(config, tokenizer, workdir)
-    model_config, params = _initial_model(config, tokenizer, store, workdir)
+    model_config, params = _initial_model(config, tokenizer)
     phases = _fitted(phases, model_config)
+    store = _text(config, tokenizer, workdir)
+    if config.word_vectors and not config.init:
+        words = params["albert"]["embeddings"]["word_embeddings"]
+        vectors = _word_vectors(config, tokenizer, store, model_config, workdir)
+        words["embedding"] = _replaced(words["embedding"], vectors)
     objective = _MaskedLM(config, phases, tokenizer, store, model_config, params)
     trainer.fit(config, workdir, objective)
 
@@ -174,9 +178,7 @@ def _text(config: Config, tokenizer: Tokenizer, workdir: pathlib.Path) -> TokenS
     return store
 
 
-def _initial_model(
-    config: Config, tokenizer: Tokenizer, store: TokenStore, workdir: pathlib.Path
-) -> tuple[AlbertConfig, Params]:
+def _initial_model(config: Config, tokenizer: Tokenizer) -> tuple[AlbertConfig, Params]:
     key = jax.random.fold_in(jax.random.key(config.seed), 0)
     if config.init:
         start = hf.load(config.init, key=key, model=weight_table.PRETRAINING)
@@ -188,18 +190,29 @@ def _initial_model(
         )
     except (TypeError, ValueError) as error:
         raise UserError(f"config.model: {error}") from error
-    params = masked_lm.init(model_config, key)
-    if config.word_vectors:
-        path = workdir / "word_vectors.npy"
-        if not path.exists():
-            known, _ = _documents(config, store)
-            shape = model_config.vocab_size, model_config.embedding_size
-            partial = path.with_suffix(".partial.npy")
-            np.save(partial, word_vectors.factorise(store, known, *shape))
-            partial.rename(path)
-        words = params["albert"]["embeddings"]["word_embeddings"]
-        words["embedding"] = _replaced(words["embedding"], np.load(path))
-    return model_config, params
+    return model_config, masked_lm.init(model_config, key)
+
+
+def _word_vectors(
+    config: Config,
+    tokenizer: Tokenizer,
+    store: TokenStore,
+    model_config: AlbertConfig,
+    workdir: pathlib.Path,
+) -> Float[np.ndarray, "V E"]:
+    """Returns the vectors of the text to train on, made once."""
+    data, size = config.data, model_config.embedding_size
+    settings = data.text_column, data.held_out, config.seed, size
+    name = documents.digest(_files(config), tokenizer.fingerprint, *settings)
+    path = workdir / "word_vectors" / f"{name}.npy"
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        known, _ = _documents(config, store)
+        vectors = word_vectors.factorise(store, known, model_config.vocab_size, size)
+        partial = path.with_suffix(".partial.npy")
+        np.save(partial, vectors)
+        partial.rename(path)
+    return np.load(path)
 
 
 def _documents(config: Config, store: TokenStore) -> tuple[np.ndarray, np.ndarray]:

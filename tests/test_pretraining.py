@@ -53,7 +53,8 @@ def finished(tmp_path_factory):
 
 def test_a_run_begins_with_vectors_of_its_text(finished, tmp_path, monkeypatch):
     config, workdir = finished
-    vectors = np.load(workdir / "word_vectors.npy")
+    (path,) = (workdir / "word_vectors").iterdir()
+    vectors = np.load(path)
     began = []
     monkeypatch.setattr(pretraining.trainer, "fit", lambda *args: began.append(args[2]))
     config = config.copy_and_resolve_references()
@@ -70,6 +71,11 @@ def test_a_run_begins_with_vectors_of_its_text(finished, tmp_path, monkeypatch):
     np.testing.assert_array_equal(table[~seen], random[~seen])
     lengths = np.linalg.norm(vectors[seen], axis=1, keepdims=True)
     np.testing.assert_allclose(table[seen], vectors[seen] / lengths / 2, atol=1e-6)
+
+    config.data.files = str(write_books(tmp_path / "others.txt", 7))
+    config.word_vectors = True
+    pretraining.pretrain(config, tmp_path)  # in the same folder
+    assert len([*(tmp_path / "word_vectors").iterdir()]) == 2
 
 
 def test_a_run_learns_and_logs_its_speed(finished):
