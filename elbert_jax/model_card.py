@@ -125,7 +125,7 @@ def render_pretrained(
     tokens, seconds = effort
     start = f"from {config.init}" if config.init else "from random weights"
     if config.word_vectors and not config.init:
-        start += ", and word vectors of its text's neighbours"
+        start += " and word vectors of the text"
     depth = len(layers["mlm_loss"])
     schedule = _table(
         ["depth", "tokens of a row", "share of the steps"],

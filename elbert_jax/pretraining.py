@@ -16,16 +16,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from elbert_jax import flops, hf, masked_lm, model_card, trainer, weight_table
 from elbert_jax.albert import AlbertConfig, Params
-from elbert_jax.data import documents, passages, token_store, word_vectors
+from elbert_jax.data import passages, plain_text
 from elbert_jax.data.corpus import Config
 from elbert_jax.data.passages import MaskedBatch, Passages, Vocabulary
-from elbert_jax.data.token_store import TokenStore
+from elbert_jax.data.plain_text import PlainText
 from elbert_jax.data.tokenization import Tokenizer
-from elbert_jax.data.vocabulary import train_tokenizer
 from elbert_jax.errors import UserError
 from elbert_jax.stage import Loss, Stage
 from elbert_jax.trainer import GRADIENT, Effort, Evaluation
@@ -99,15 +98,16 @@ def pretrain(config: Config, workdir: str | pathlib.Path) -> None:
     phases = _check(config)
     if trainer.is_finished(config, workdir):
         return
-    tokenizer = _tokenizer(config, workdir)
+    tokenizer = plain_text.tokenizer(config, workdir)
     model_config, params = _initial_model(config, tokenizer)
     phases = _fitted(phases, model_config)
-    store = _text(config, tokenizer, workdir)
+    text = plain_text.load(config, tokenizer, workdir)
     if config.word_vectors and not config.init:
+        size = model_config.embedding_size
+        vectors = plain_text.vectors(config, text, tokenizer, size, workdir)
         words = params["albert"]["embeddings"]["word_embeddings"]
-        vectors = _word_vectors(config, tokenizer, store, model_config, workdir)
         words["embedding"] = _replaced(words["embedding"], vectors)
-    objective = _MaskedLM(config, phases, tokenizer, store, model_config, params)
+    objective = _MaskedLM(config, phases, tokenizer, text, model_config, params)
     trainer.fit(config, workdir, objective)
 
 
@@ -131,7 +131,7 @@ def _check(config: Config) -> list[Phase]:
             raise UserError(f"config.data.{name} is not between 0 and 1")
     if config.data.max_ngram < 1:
         raise UserError("config.data.max_ngram must be at least 1")
-    if not _files(config):
+    if not plain_text.files(config):
         raise UserError(
             "name text files in config.data.files, with commas between them"
         )
@@ -150,34 +150,6 @@ def _fitted(phases: list[Phase], model: AlbertConfig) -> list[Phase]:
     return [phase._replace(depth=phase.depth or layers) for phase in phases]
 
 
-def _files(config: Config) -> list[str]:
-    return [file for file in config.data.files.split(",") if file]
-
-
-def _tokenizer(config: Config, workdir: pathlib.Path) -> Tokenizer:
-    if name := config.data.tokenizer or config.init:
-        return Tokenizer.load(name)
-    data, files = config.data, _files(config)
-    column, size = data.text_column, data.vocab_size
-    directory = workdir / "tokenizer" / documents.digest(files, column, size)
-    if (directory / "spiece.model").exists():
-        return Tokenizer.load(directory)
-    text = documents.read(files, column)
-    paragraphs = (paragraph for document in text for paragraph in document)
-    return train_tokenizer(paragraphs, size, directory)
-
-
-def _text(config: Config, tokenizer: Tokenizer, workdir: pathlib.Path) -> TokenStore:
-    files, column = _files(config), config.data.text_column
-    store = token_store.build(files, tokenizer, workdir / "tokens", column)
-    if len(store) < 2:
-        raise UserError(
-            "there is one document only, and none to measure on: put a blank line "
-            "between documents"
-        )
-    return store
-
-
 def _initial_model(config: Config, tokenizer: Tokenizer) -> tuple[AlbertConfig, Params]:
     key = jax.random.fold_in(jax.random.key(config.seed), 0)
     if config.init:
@@ -191,32 +163,6 @@ def _initial_model(config: Config, tokenizer: Tokenizer) -> tuple[AlbertConfig, 
     except (TypeError, ValueError) as error:
         raise UserError(f"config.model: {error}") from error
     return model_config, masked_lm.init(model_config, key)
-
-
-def _word_vectors(
-    config: Config,
-    tokenizer: Tokenizer,
-    store: TokenStore,
-    model_config: AlbertConfig,
-    workdir: pathlib.Path,
-) -> Float[np.ndarray, "V E"]:
-    """Returns the vectors of the text to train on, made once."""
-    data, size = config.data, model_config.embedding_size
-    settings = data.text_column, data.held_out, config.seed, size
-    name = documents.digest(_files(config), tokenizer.fingerprint, *settings)
-    path = workdir / "word_vectors" / f"{name}.npy"
-    if not path.exists():
-        path.parent.mkdir(exist_ok=True)
-        known, _ = _documents(config, store)
-        vectors = word_vectors.factorise(store, known, model_config.vocab_size, size)
-        partial = path.with_suffix(".partial.npy")
-        np.save(partial, vectors)
-        partial.rename(path)
-    return np.load(path)
-
-
-def _documents(config: Config, store: TokenStore) -> tuple[np.ndarray, np.ndarray]:
-    return passages.held_out(len(store), config.data.held_out, config.seed)
 
 
 def _replaced(table: Array, vectors: np.ndarray) -> Array:
@@ -236,20 +182,19 @@ class _MaskedLM:
         config: Config,
         phases: list[Phase],
         tokenizer: Tokenizer,
-        store: TokenStore,
+        text: PlainText,
         model_config: AlbertConfig,
         params: Params,
     ):
         self.config, self.phases, self.params = config, phases, params
-        self.tokenizer, self.store, self.model_config = tokenizer, store, model_config
-        self.dtype = config.dtype
-        parts = _documents(config, store)
+        self.tokenizer, self.model_config = tokenizer, model_config
+        self.dtype, self.store = config.dtype, text.store
         settings = config.data.mask_rate, config.data.max_ngram
         vocabulary = Vocabulary.of(tokenizer)
         cut = {  # by the length of a row: passages to train on, and to measure on
             length: [
                 Passages(self.store, rows, vocabulary, length, *settings)
-                for rows in parts
+                for rows in (text.train, text.held_out)
             ]
             for length in {phase.length for phase in phases}
         }
@@ -333,7 +278,7 @@ class _MaskedLM:
             config,
             self.config,
             phases=self.phases,
-            names=[pathlib.Path(file).name for file in _files(self.config)],
+            names=[pathlib.Path(file).name for file in plain_text.files(self.config)],
             documents=len(self.store),
             pieces=len(self.store.tokens),
             effort=effort,

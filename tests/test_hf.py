@@ -216,16 +216,9 @@ def test_another_number_of_labels_only_when_asked_for(hf_copy):
 
 
 def test_another_depth_keeps_all_but_the_exit_heads(tmp_path):
-    config = AlbertConfig(
-        vocab_size=30,
-        embedding_size=8,
-        hidden_size=16,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        intermediate_size=32,
-        exit_heads="linear",
-    )
-    hf.save(tmp_path, config, albert.init(config, jax.random.key(0)), ("a", "b"))
+    config = AlbertConfig(**TINY, exit_heads="linear")
+    params = albert.init(config, jax.random.key(0))
+    hf.save(tmp_path, config, params, ("a", "b", "c"))
     same = hf.load(tmp_path, num_hidden_layers=3)
     assert not same.initialised and not same.ignored
     deep = hf.load(tmp_path, num_hidden_layers=5)

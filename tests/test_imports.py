@@ -18,7 +18,7 @@ exit_grid exit_kinds losses metrics flops roofline masking significance
 machine machine_cache checkpoint hub weight_table hf operating_point
 data.example data.synthetic data.tasks data.rows data.sources
 data.preprocessing data.tokenization data.vocabulary data.batching data.corpus
-data.documents data.token_store data.word_vectors data.passages
+data.documents data.token_store data.word_vectors data.passages data.plain_text
 labelled_flags data.output journal answers tables model_card metric_writer run_directory
 lineage optimizer evaluation logit_cache stage trainer recipes finetuning pretraining
 engine budget ladder token_exit classifier baselines throughput speed scorecard

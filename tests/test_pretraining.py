@@ -8,6 +8,7 @@ import pytest
 
 from configs import default, pretrain_default
 from elbert_jax import finetuning, hf, pretraining, weight_table
+from elbert_jax.data import plain_text
 from elbert_jax.errors import UserError
 from tests import runs
 
@@ -114,7 +115,7 @@ def test_the_card_says_what_was_seen(finished):
     _, workdir = finished
     card = (workdir / "model" / "README.md").read_text()
     seen = [row for row in runs.rows_of(workdir) if "loss" in row][-1]["tokens_seen"]
-    assert "from random weights, and word vectors" in card and "books.txt" in card
+    assert "from random weights and word vectors" in card and "books.txt" in card
     assert f"{seen:,} tokens seen in 60 steps" in card
     assert card.count("\n| ") == 2 + 2 + 2 + 2  # two tables, a row a phase and a layer
 
@@ -183,13 +184,13 @@ def test_a_mistake_in_the_configuration_is_named(
 
 def test_a_tokenizer_is_trained_once_a_text(tmp_path, monkeypatch):
     config, trained = tiny_config(tmp_path), []
-    train = pretraining.train_tokenizer
+    train = plain_text.train_tokenizer
 
     def counted(*args):
         trained.append(args)
         return train(*args)
 
-    monkeypatch.setattr(pretraining, "train_tokenizer", counted)
+    monkeypatch.setattr(plain_text, "train_tokenizer", counted)
     config.phases = ((9, 16, 1.0),)  # too deep: it ends before the first step
     for books in (12, 12, 11):
         write_books(tmp_path / "books.txt", books)

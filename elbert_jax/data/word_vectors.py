@@ -30,7 +30,6 @@ def factorise(
     documents: Int[np.ndarray, " K"],
     vocab_size: int,
     size: int,
-    seed: int = 0,
 ) -> Float[np.ndarray, "V E"]:
     """Returns U sqrt(S) of the positive pointwise mutual information's SVD, float32.
 
@@ -39,7 +38,6 @@ def factorise(
       documents: those that are counted; pieces of two of them are no neighbours.
       vocab_size: V. A piece without neighbours gets zeros.
       size: E; what is more than V stays zeros.
-      seed: of the randomised SVD.
     """
     owners = np.full(len(store), -1, np.int32)
     owners[documents] = documents
@@ -50,7 +48,7 @@ def factorise(
         counts += _neighbours(store.tokens[chunk], owners[chunk], vocab_size)
     information = _positive(counts + counts.T)
     left, singular, _ = randomized_svd(
-        information, size, n_oversamples=32, random_state=seed
+        information, size, n_oversamples=32, random_state=0
     )
     vectors = np.zeros((vocab_size, size), np.float32)
     vectors[:, : len(singular)] = left * np.sqrt(singular)
