@@ -4,7 +4,7 @@ WORKERS ?= 2
 BIN := .venv/bin
 RUN := runs/quickstart
 
-.PHONY: help quickstart test lint types format clean
+.PHONY: help quickstart test tests lint types format clean
 
 help:
 	@echo "make quickstart  train a small model, plot its exits, label three sentences"
@@ -26,7 +26,10 @@ quickstart: .venv/installed
 	$(BIN)/python -m elbert_jax.predict --model=$(RUN)/model \
 	  --input=configs/quickstart.txt --output=- --with_text
 
-test: lint types
+test: lint
+	$(MAKE) --no-print-directory --jobs=2 types tests
+
+tests: .venv/installed-dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist=loadfile
 
 lint: .venv/installed-dev
@@ -50,11 +53,12 @@ clean:
 	    "make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 
-# The stamps: an installation is made once, and again when what it needs changes.
+# The stamps: an installation is made once, and again when what it needs changes. Modules
+# are compiled when they are first imported: all at once it would be a minute.
 .venv/installed: pyproject.toml constraints.txt | .venv/pyvenv.cfg
-	$(BIN)/python -m pip install -c constraints.txt -e .
+	$(BIN)/python -m pip install --no-compile -c constraints.txt -e .
 	@touch $@
 
 .venv/installed-dev: pyproject.toml constraints.txt | .venv/pyvenv.cfg
-	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,torch]'
+	$(BIN)/python -m pip install --no-compile -c constraints.txt -e '.[dev,torch]'
 	@touch $@ .venv/installed

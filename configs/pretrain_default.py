@@ -29,7 +29,7 @@ def get_config() -> Any:  # a ConfigDict
     config.phases = ((0, 128, 1.0),)
     config.mlm_every = 0  # heads read every so many layers; 0: the last alone
     config.remat = False  # less memory, a third more time
-    config.steps = 10000
+    config.steps = 10000  # 0: the model as it begins, see word_vectors.py
     config.batch_tokens = 4096  # a batch has as many rows as these make
     config.accumulate = 1  # batches to one update
     config.optimizer = "adamw"  # or "lamb", for large batches

@@ -19,6 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.nn.initializers import orthogonal
 from jaxtyping import Array, Bool, Float, Int
 
 from elbert_jax import exit_heads
@@ -29,6 +30,8 @@ from elbert_jax.modules import (
     Linear,
     attend,
     drop,
+    near_identity,
+    normal,
 )
 
 Params = Any  # a pytree of float32 arrays, shaped as `Albert` is
@@ -39,10 +42,8 @@ class Embeddings(nnx.Module):
 
     def __init__(self, config: AlbertConfig, rngs: nnx.Rngs):
         def table(rows: int) -> nnx.Embed:
-            init = nnx.initializers.normal(config.initializer_range)
-            return nnx.Embed(
-                rows, config.embedding_size, embedding_init=init, rngs=rngs
-            )
+            size, init = config.embedding_size, normal(config)
+            return nnx.Embed(rows, size, embedding_init=init, rngs=rngs)
 
         self.word_embeddings = table(config.vocab_size)
         self.position_embeddings = table(config.max_position_embeddings)
@@ -69,8 +70,8 @@ class Attention(nnx.Module):
         size = config.hidden_size
         self.query = Linear(config, size, size, rngs)
         self.key = Linear(config, size, size, rngs)
-        self.value = Linear(config, size, size, rngs)
-        self.dense = Linear(config, size, size, rngs)
+        self.value = Linear(config, size, size, rngs, near_identity(config))
+        self.dense = Linear(config, size, size, rngs, near_identity(config))
         self.layer_norm = LayerNorm(config, size, rngs)
         self.num_heads = config.num_attention_heads
         self.dropout_rate = config.hidden_dropout_prob
@@ -131,7 +132,7 @@ class Albert(nnx.Module):
         self.config = config
         self.embeddings = Embeddings(config, rngs)
         self.embedding_hidden_mapping_in = Linear(
-            config, config.embedding_size, config.hidden_size, rngs
+            config, config.embedding_size, config.hidden_size, rngs, orthogonal()
         )
         self.albert_layers = nnx.List(
             [EncoderLayer(config, rngs) for _ in range(config.inner_group_num)]
@@ -228,7 +229,13 @@ class Albert(nnx.Module):
 
 
 def init(config: AlbertConfig, key: Array) -> Params:
-    """Returns fresh parameters (normal, `initializer_range`; zero biases)."""
+    """Returns fresh parameters: normal, `initializer_range`; zero biases.
+
+    But the values and the output of attention are near the identity, as they become in
+    language models (Trockman and Kolter 2023, "Mimetic Initialization of Self-Attention
+    Layers"), and the embeddings' projection is orthogonal. So from the first step on
+    the first token has the mean of its text, at the scale that all layers read.
+    """
     return nnx.to_pure_dict(nnx.state(Albert(config, nnx.Rngs(key))))
 
 

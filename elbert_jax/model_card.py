@@ -126,6 +126,7 @@ def render_pretrained(
     start = f"from {config.init}" if config.init else "from random weights"
     if config.word_vectors and not config.init:
         start += " and word vectors of the text"
+    objective = "masked pieces and sentence order" if config.steps else "no training"
     depth = len(layers["mlm_loss"])
     schedule = _table(
         ["depth", "tokens of a row", "share of the steps"],
@@ -143,7 +144,7 @@ pipeline_tag: fill-mask
 ---
 # ALBERT, pretrained on {", ".join(names)}
 
-- Trained {start}: masked pieces and sentence order; seed {config.seed}.
+- Begun {start}; then {objective}; seed {config.seed}.
 - {documents:,} documents of {pieces:,} pieces, {config.data.held_out:.0%} of the
   documents held out.
 - {tokens:,} tokens seen in {config.steps:,} steps; {seconds / 3600:.2f} hours.

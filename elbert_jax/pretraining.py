@@ -113,7 +113,9 @@ def pretrain(config: Config, workdir: str | pathlib.Path) -> None:
 
 def _check(config: Config) -> list[Phase]:
     """Returns the phases; refuses values that no run can have."""
-    trainer.check(config, ["steps", "batch_tokens", "eval_every", "eval_tokens"])
+    trainer.check(config, ["batch_tokens", "eval_every", "eval_tokens"])
+    if config.steps < 0:
+        raise UserError(f"config.steps is {config.steps}; it must be at least 0")
     try:
         phases = [Phase(*phase) for phase in config.phases]
     except TypeError:

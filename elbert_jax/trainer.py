@@ -126,7 +126,8 @@ class _Run:
         """Trains from the newest checkpoint, if there is one, to the last step."""
         config, objective = self.config, self.objective
         first, effort = self.latest.latest() or 0, Effort(0, 0.0)
-        course = self._course(max(first, 1))  # the one that the checkpoint is of
+        # The one that the checkpoint is of.
+        course = self._course(min(max(first, 1), self.total))
         state, batches = course.start(objective.variables()), objective.batches()
         if first:
             state, record = self.latest.restore(first, state)
@@ -140,6 +141,8 @@ class _Run:
             tqdm.tqdm(total=self.total, initial=first, unit="batch") as bar,
         ):
             meter = _Meter(objective, effort)
+            if not self.total:  # the model stays as it begins
+                self._evaluate(course, 0, state.params, writer, effort)
             for step in range(first + 1, self.total + 1):
                 if step > course.end:
                     _, variables, _ = course.restore_best(state.params)
@@ -163,11 +166,7 @@ class _Run:
                     }
                     bar.set_postfix(shown, refresh=False)
                 if evaluates:
-                    evaluation = objective.evaluate(state.params, step)
-                    best = {"score": evaluation.score, "effort": meter.effort}
-                    course.keep_if_best(step, state.params, best)
-                    writer.write(step, evaluation.row)
-                    bar.write(evaluation.sentence)
+                    self._evaluate(course, step, state.params, writer, meter.effort)
                 if keeps:
                     record = {"batches": batches.get_state(), "effort": meter.effort}
                     self.latest.save(step, state, record)
@@ -175,6 +174,20 @@ class _Run:
 
     def _course(self, step: int) -> Course:
         return next(course for course in self.courses if step <= course.end)
+
+    def _evaluate(
+        self,
+        course: Course,
+        step: int,
+        variables: Any,
+        writer: MetricWriter,
+        effort: Effort,
+    ) -> None:
+        evaluation = self.objective.evaluate(variables, step)
+        record = {"score": evaluation.score, "effort": effort}
+        course.keep_if_best(step, variables, record)
+        writer.write(step, evaluation.row)
+        tqdm.tqdm.write(evaluation.sentence)
 
     def _check(self, state: TrainState) -> None:
         if step := int(state.not_finite_at):

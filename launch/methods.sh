@@ -1,13 +1,21 @@
 #!/usr/bin/env bash
 # Every method on SST-2 and AG News, and ELBERT on RTE and IMDB, three seeds, then the sweep
 # of their exits: launch/methods.sh [DATA] [RUNS]. What is finished is not done again, and
-# SETS and SEEDS name a part of it: SETS=sst2 SEEDS="0 1" launch/methods.sh. INIT, a model
-# directory, has them begin there, and not from scratch.
+# SETS and SEEDS name a part of it: SETS=sst2 SEEDS="0 1" launch/methods.sh. All begin from
+# word vectors of the books, or in the model directory INIT; INIT= is from scratch.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:-../shared/data} runs=${2:-runs/methods}
 python=${PYTHON:-python}
 mkdir -p "$runs"
+
+if [ -z "${INIT+set}" ]; then
+  INIT=$runs/word_vectors/model
+  "$python" -m elbert_jax.pretrain --config=configs/word_vectors.py \
+    --workdir="$runs/word_vectors" \
+    --config.data.files="$data/pretraining/books.txt.xz" \
+    --config.data.tokenizer=models/albert-mini-en
+fi
 
 every() { [ -e "$2" ] || awk "NR % $1 == 1" >"$2"; } # N FILE: one line of N, unless there
 
@@ -56,9 +64,9 @@ for set in $sets; do
       train "$set" $method $seed --config.method=$method
     done
     train "$set" elbert_equal $seed --config.weighting=equal
-    for depth in 1 2 3 6 12; do # at 5e-4 twelve layers stay at chance
+    for depth in 1 2 3 6 12; do
       train "$set" plain_$depth $seed --config.method=plain \
-        --config.learning_rate=2e-4 --config.model.num_hidden_layers=$depth
+        --config.model.num_hidden_layers=$depth
     done
     for method in deebert fastbert sustainable_kl; do # on the same plain model
       train "$set" $method $seed --config.method=$method --config.epochs=0 \

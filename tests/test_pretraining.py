@@ -120,6 +120,20 @@ def test_the_card_says_what_was_seen(finished):
     assert card.count("\n| ") == 2 + 2 + 2 + 2  # two tables, a row a phase and a layer
 
 
+def test_without_steps_the_model_stays_as_it_begins(finished, tmp_path):
+    config, workdir = finished
+    config = config.copy_and_resolve_references()
+    config.init, config.steps = str(workdir / "model"), 0
+    pretraining.pretrain(config, tmp_path)
+    assert [row["step"] for row in runs.rows_of(tmp_path)] == [0]
+    one, other = (
+        hf.load(folder / "model", model=weight_table.PRETRAINING).params
+        for folder in (workdir, tmp_path)
+    )
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+    assert "then no training" in (tmp_path / "model" / "README.md").read_text()
+
+
 def test_fine_tuning_goes_on_from_it(finished, tmp_path, capsys):
     _, workdir = finished
     lines = ["the bank lent money\tgood\na farmer paid back\tbad" for _ in range(8)]
@@ -165,7 +179,7 @@ def test_pretraining_goes_on_from_any_checkpoint_on_other_text(finished, tmp_pat
         (lambda c: c.update(phases=((4, 64, 1.0),)), "32 positions"),
         (lambda c: c.update(phases=((5, 16, 1.0),)), "has 2 layers"),
         (lambda c: c.update(optimizer="sgd"), "config.optimizer"),
-        (lambda c: c.update(steps=0), "config.steps"),
+        (lambda c: c.update(steps=-1), "config.steps"),
         (lambda c: c.model.update(num_attention_heads=3), "config.model: hidden_size"),
         (lambda c: c.update(init="no/such/model"), "no/such/model"),
     ],

@@ -1,0 +1,19 @@
+"""A start for fine-tuning on few texts: word vectors of plain text, no training.
+
+Run:    python -m elbert_jax.pretrain --config=configs/word_vectors.py \
+            --workdir=runs/word_vectors --config.data.files=books.txt.xz
+        then --config.init=runs/word_vectors/model of a fine-tuning run
+Expect: three minutes for 140 MB of books on two CPU cores. ELBERT fine-tuned from it on
+        12,000 texts of SST-2 has 0.778 at full depth, from scratch 0.755; on 5,000 of
+        AG News 0.736 and 0.471 (medians of three seeds).
+"""
+
+from configs import methods, pretrain_default
+
+
+def get_config():
+    config = pretrain_default.get_config()
+    config.model = methods.get_config().model
+    config.phases = ((0, 64, 1.0),)
+    config.steps = 0
+    return config
