@@ -53,12 +53,11 @@ clean:
 	    "make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 
-# The stamps: an installation is made once, and again when what it needs changes. Modules
-# are compiled when they are first imported: all at once it would be a minute.
+# The stamps: an installation is made once, and again when what it needs changes.
 .venv/installed: pyproject.toml constraints.txt | .venv/pyvenv.cfg
-	$(BIN)/python -m pip install --no-compile -c constraints.txt -e .
+	$(BIN)/python -m pip install -c constraints.txt -e .
 	@touch $@
 
 .venv/installed-dev: pyproject.toml constraints.txt | .venv/pyvenv.cfg
-	$(BIN)/python -m pip install --no-compile -c constraints.txt -e '.[dev,torch]'
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,torch]'
 	@touch $@ .venv/installed
