@@ -1,12 +1,13 @@
-"""A model for comparing methods: small, from scratch, minutes on two CPU cores.
+"""A model for comparing methods: small, minutes on two CPU cores.
 
 Run:    launch/methods.sh
         or one of them: python -m elbert_jax.train --config=configs/methods.py \
             --workdir=runs/pabee --config.method=pabee \
             --config.data.train_file=train.tsv --config.data.validation_file=dev.tsv \
             --config.data.tokenizer=DIR
-Expect: on 12,000 texts of SST-2 0.745 to 0.765 at full depth, by method (medians of
-        three seeds), which is no more than noise; four minutes each.
+Expect: four minutes each. On 5,000 texts of AG News, from configs/word_vectors.py,
+        0.808 to 0.834 at full depth, by method; on 12,000 of SST-2, from scratch and
+        by an older initialisation, 0.745 to 0.765 (medians of three seeds).
 """
 
 from configs import default
@@ -20,8 +21,7 @@ def get_config():
     config.model.num_attention_heads = 4
     config.model.intermediate_size = 512
     config.model.max_position_embeddings = 128
-    # So small that a layer begins near the identity: with 0.08 a loss at the last of
-    # twelve alone teaches nothing, and with 0.02 it does up to a rate of 2e-4.
+    # With 0.08 a loss at the last of twelve layers alone teaches nothing.
     config.model.initializer_range = 0.02
     config.data.max_seq_length = 64
     config.batch_size = 64
