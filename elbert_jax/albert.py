@@ -19,7 +19,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.nn.initializers import orthogonal
 from jaxtyping import Array, Bool, Float, Int
 
 from elbert_jax import exit_heads
@@ -30,8 +29,6 @@ from elbert_jax.modules import (
     Linear,
     attend,
     drop,
-    near_identity,
-    normal,
 )
 
 Params = Any  # a pytree of float32 arrays, shaped as `Albert` is
@@ -42,8 +39,10 @@ class Embeddings(nnx.Module):
 
     def __init__(self, config: AlbertConfig, rngs: nnx.Rngs):
         def table(rows: int) -> nnx.Embed:
-            size, init = config.embedding_size, normal(config)
-            return nnx.Embed(rows, size, embedding_init=init, rngs=rngs)
+            init = nnx.initializers.normal(config.initializer_range)
+            return nnx.Embed(
+                rows, config.embedding_size, embedding_init=init, rngs=rngs
+            )
 
         self.word_embeddings = table(config.vocab_size)
         self.position_embeddings = table(config.max_position_embeddings)
@@ -70,8 +69,8 @@ class Attention(nnx.Module):
         size = config.hidden_size
         self.query = Linear(config, size, size, rngs)
         self.key = Linear(config, size, size, rngs)
-        self.value = Linear(config, size, size, rngs, near_identity(config))
-        self.dense = Linear(config, size, size, rngs, near_identity(config))
+        self.value = Linear(config, size, size, rngs)
+        self.dense = Linear(config, size, size, rngs)
         self.layer_norm = LayerNorm(config, size, rngs)
         self.num_heads = config.num_attention_heads
         self.dropout_rate = config.hidden_dropout_prob
@@ -132,7 +131,7 @@ class Albert(nnx.Module):
         self.config = config
         self.embeddings = Embeddings(config, rngs)
         self.embedding_hidden_mapping_in = Linear(
-            config, config.embedding_size, config.hidden_size, rngs, orthogonal()
+            config, config.embedding_size, config.hidden_size, rngs
         )
         self.albert_layers = nnx.List(
             [EncoderLayer(config, rngs) for _ in range(config.inner_group_num)]
@@ -229,14 +228,26 @@ class Albert(nnx.Module):
 
 
 def init(config: AlbertConfig, key: Array) -> Params:
-    """Returns fresh parameters: normal, `initializer_range`; zero biases.
-
-    But the values and the output of attention are near the identity, as they become in
-    language models (Trockman and Kolter 2023, "Mimetic Initialization of Self-Attention
-    Layers"), and the embeddings' projection is orthogonal. So from the first step on
-    the first token has the mean of its text, at the scale that all layers read.
-    """
+    """Returns fresh parameters (normal, `initializer_range`; zero biases)."""
     return nnx.to_pure_dict(nnx.state(Albert(config, nnx.Rngs(key))))
+
+
+def begin_reading(params: Params, key: Array) -> Params:
+    """Returns fresh parameters of which the first token has the mean of its text.
+
+    The values and the output of attention are the identity besides what was drawn, as
+    they become in language models (Trockman and Kolter 2023, "Mimetic Initialization of
+    Self-Attention Layers"), and the embeddings' projection is orthogonal, so that all
+    layers read at one scale.
+    """
+    projection = params["embedding_hidden_mapping_in"]
+    kernel = nnx.initializers.orthogonal()(key, projection["kernel"].shape)
+    params = jax.tree.map(lambda x: x, params)  # the caller's stay as they are
+    for layer in params["albert_layers"].values():
+        for name in ("value", "dense"):
+            linear = layer["attention"][name]
+            linear["kernel"] = linear["kernel"] + jnp.eye(len(linear["kernel"]))
+    return params | {"embedding_hidden_mapping_in": projection | {"kernel": kernel}}
 
 
 @functools.cache

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from elbert_jax.modules import AlbertConfig, Linear, attend, drop, near_identity
+from elbert_jax.modules import AlbertConfig, Linear, attend, drop
 
 WIDTH = 128  # of the narrow shapes
 ATTENTION_HEADS = 2
@@ -103,8 +103,8 @@ class AttentionHead(MLPHead):
         super().__init__(config, rngs)
         self.query = Linear(config, WIDTH, WIDTH, rngs)
         self.key = Linear(config, WIDTH, WIDTH, rngs)
-        self.value = Linear(config, WIDTH, WIDTH, rngs, near_identity(config))
-        self.output = Linear(config, WIDTH, WIDTH, rngs, near_identity(config))
+        self.value = Linear(config, WIDTH, WIDTH, rngs)
+        self.output = Linear(config, WIDTH, WIDTH, rngs)
 
     def features(self, x: Array, mask: Array, pooled: Array) -> Array:
         y = jnp.tanh(self.narrow(x))

@@ -98,7 +98,7 @@ def _rngs(key: Array | None) -> nnx.Rngs | None:
 
 
 def init(config: AlbertConfig, key: Array) -> Params:
-    """Returns fresh parameters, see `albert.init`."""
+    """Returns fresh parameters (normal, `initializer_range`; zero biases)."""
     return nnx.to_pure_dict(nnx.state(AlbertForPreTraining(config, nnx.Rngs(key))))
 
 

@@ -5,8 +5,6 @@ Letters: B texts, L tokens, Q those that read, H size, N attention heads, K = H 
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +15,6 @@ ACTIVATIONS = {
     "gelu_new": functools.partial(nnx.gelu, approximate=True),  # the tanh form
     "gelu": functools.partial(nnx.gelu, approximate=False),  # the erf form
 }
-Initializer = Callable[..., Array]  # (key, shape, dtype)
 EXIT_HEADS = ("shared", "pooler", "linear", "mlp", "attention")  # see `exit_heads`
 
 
@@ -62,30 +59,10 @@ class AlbertConfig:
             raise ValueError(f"exit_heads {self.exit_heads!r} want 2 layers or more")
 
 
-def normal(config: AlbertConfig) -> Initializer:
-    """Returns ALBERT's own initializer."""
-    return nnx.initializers.normal(config.initializer_range)
-
-
-def near_identity(config: AlbertConfig) -> Initializer:
-    """Returns one of square kernels: the identity, and what `normal` draws."""
-
-    def init(key: Array, shape: Any, *args: Any) -> Array:
-        return jnp.eye(*shape) + normal(config)(key, shape, *args)
-
-    return init
-
-
 class Linear(nnx.Linear):
-    def __init__(
-        self,
-        config: AlbertConfig,
-        inputs: int,
-        outputs: int,
-        rngs: nnx.Rngs,
-        kernel_init: Initializer | None = None,
-    ):
-        init, dtype = kernel_init or normal(config), jnp.dtype(config.dtype)
+    def __init__(self, config: AlbertConfig, inputs: int, outputs: int, rngs: nnx.Rngs):
+        init = nnx.initializers.normal(config.initializer_range)
+        dtype = jnp.dtype(config.dtype)
         super().__init__(inputs, outputs, kernel_init=init, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Array) -> Array:

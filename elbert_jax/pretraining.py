@@ -2,7 +2,7 @@
 
 A run goes on from the first of these that is there: its own newest checkpoint, the
 checkpoint or hub id that `config.init` names, random weights shaped as `config.model`,
-whose word embeddings are made from the text.
+whose word embeddings are made from the text, and whose attention hands them on.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ import numpy as np
 import optax
 from jaxtyping import Array
 
-from elbert_jax import flops, hf, masked_lm, model_card, trainer, weight_table
+from elbert_jax import albert, flops, hf, masked_lm, model_card, trainer, weight_table
 from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.data import passages, plain_text
 from elbert_jax.data.corpus import Config
@@ -105,6 +105,8 @@ def pretrain(config: Config, workdir: str | pathlib.Path) -> None:
     if config.word_vectors and not config.init:
         size = model_config.embedding_size
         vectors = plain_text.vectors(config, text, tokenizer, size, workdir)
+        key = jax.random.fold_in(jax.random.key(config.seed), 2)
+        params["albert"] = albert.begin_reading(params["albert"], key)
         words = params["albert"]["embeddings"]["word_embeddings"]
         words["embedding"] = _replaced(words["embedding"], vectors)
     objective = _MaskedLM(config, phases, tokenizer, text, model_config, params)

@@ -55,6 +55,9 @@ train() { # SET NAME SEED [FLAG...]
     --workdir="$runs/$set/$name-$seed" "$@"
 }
 
+rate=() # from scratch, twelve layers of plain stay at chance at the rate of all others
+[ -n "$INIT" ] || rate=(--config.learning_rate=2e-4)
+
 sets=${SETS:-sst2 ag_news rte imdb}
 for set in $sets; do
   for seed in ${SEEDS:-0 1 2}; do
@@ -65,7 +68,7 @@ for set in $sets; do
     done
     train "$set" elbert_equal $seed --config.weighting=equal
     for depth in 1 2 3 6 12; do
-      train "$set" plain_$depth $seed --config.method=plain \
+      train "$set" plain_$depth $seed --config.method=plain "${rate[@]}" \
         --config.model.num_hidden_layers=$depth
     done
     for method in deebert fastbert sustainable_kl; do # on the same plain model

@@ -64,7 +64,7 @@ def random_model(tmp_path_factory):
     tokenizer = train_tokenizer(words, 60, tmp_path_factory.mktemp("tokenizer"))
     config = _tiny(tokenizer, layers=5, positions=40)
     params = albert.init(config, jax.random.key(5))
-    params["classifier"]["kernel"] *= 1.5
+    params["classifier"]["kernel"] *= 3
     return config, params, tokenizer
 
 
