@@ -11,7 +11,8 @@ def get_config() -> Any:  # a ConfigDict
     # A Hugging Face directory or hub id to go on from; "": random, shaped as `model`.
     config.init = ""
     config.model = ml_collections.ConfigDict()  # of AlbertConfig; read if init is ""
-    config.word_vectors = True  # begin with embeddings made from the text; likewise
+    # Embeddings made from the text, and attention that adds them up; likewise.
+    config.word_vectors = True
     config.dtype = "float32"  # of the computation; or "bfloat16"
     config.export_dtype = "float16"  # of the model directory; or "float32"
 

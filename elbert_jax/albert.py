@@ -240,14 +240,16 @@ def begin_reading(params: Params, key: Array) -> Params:
     Self-Attention Layers"), and the embeddings' projection is orthogonal, so that all
     layers read at one scale.
     """
-    projection = params["embedding_hidden_mapping_in"]
-    kernel = nnx.initializers.orthogonal()(key, projection["kernel"].shape)
     params = jax.tree.map(lambda x: x, params)  # the caller's stay as they are
+    projection = params["embedding_hidden_mapping_in"]
+    projection["kernel"] = nnx.initializers.orthogonal()(
+        key, projection["kernel"].shape
+    )
     for layer in params["albert_layers"].values():
         for name in ("value", "dense"):
             linear = layer["attention"][name]
-            linear["kernel"] = linear["kernel"] + jnp.eye(len(linear["kernel"]))
-    return params | {"embedding_hidden_mapping_in": projection | {"kernel": kernel}}
+            linear["kernel"] += jnp.eye(len(linear["kernel"]))
+    return params
 
 
 @functools.cache

@@ -131,7 +131,6 @@ def test_a_trace_is_what_the_classifier_answers(classifier, criterion, monkeypat
 
 
 def test_a_trace_goes_beyond_the_exit(classifier, monkeypatch):
-    monkeypatch.setattr(classifier, "exit", ConfidenceWindow(1.0, 3))
     trace = inspection.trace(classifier, *PAIR, truth="neutral")
     assert trace.probabilities.shape == (5, 3) and trace.truth == "neutral"
     np.testing.assert_allclose(trace.probabilities.sum(1), 1, atol=1e-6)
