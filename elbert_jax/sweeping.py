@@ -72,20 +72,26 @@ def sweep(
     origins = [lineage.read(hub.directory(model)) for model in models]
     methods = lineage.methods(models, [each.name for each in sets], origins)
     runs, rows, confirmed = [], [], set[tuple[str, str]]()
+    encodings = dict[tuple, Encoded]()
     for number in tqdm.trange(len(models), unit="model", disable=None):
-        run, classifier, encoded = _open(
-            models[number], methods[number], origins[number].seed, sets[number], plan
+        classifier = Classifier.from_pretrained(models[number], slots=plan.slots)
+        encoded = _encode(classifier, sets[number], encodings)
+        run = Run(
+            model=models[number],
+            method=methods[number],
+            seed=origins[number].seed,
+            set=sets[number].name,
+            metric=sets[number].metric,
+            own=_own(classifier.exit, methods[number]),
+            config=classifier.config,
+            logits=_every_layer(classifier, encoded, plan, models[number]),
+            labels=encoded.labels,
+            lengths=encoded.lengths,
         )
         ours = replay(run, plan.window)
         if plan.speed_ups and (run.set, run.method) not in confirmed:
             confirmed.add((run.set, run.method))
-            points = _near(ours, plan)
-            criteria = [exit_settings.from_dict(row["exit"]) for row in points]
-            told = confirmation.confirm(
-                classifier, encoded, run.logits, criteria, plan.repeats
-            )
-            for row, facts in zip(points, told, strict=True):
-                row |= facts
+            _confirm(classifier, encoded, run, _near(ours, plan), plan.repeats)
         runs.append(run)
         rows.append(ours)
     for run, ours in zip(runs, rows):
@@ -95,26 +101,30 @@ def sweep(
     return runs, list(itertools.chain(*rows))
 
 
-def _open(
-    model: str, method: str, seed: int | None, texts: LabelledSet, plan: Plan
-) -> tuple[Run, Classifier, Encoded]:
-    classifier = Classifier.from_pretrained(model, slots=plan.slots)
-    encoded = corpus.encode(
-        classifier.tokenizer, texts.examples, classifier.labels, classifier.max_length
-    )
-    run = Run(
-        model=model,
-        method=method,
-        seed=seed,
-        set=texts.name,
-        metric=texts.metric,
-        own=_own(classifier.exit, method),
-        config=classifier.config,
-        logits=_every_layer(classifier, encoded, plan, model),
-        labels=encoded.labels,
-        lengths=encoded.lengths,
-    )
-    return run, classifier, encoded
+def _encode(
+    classifier: Classifier, texts: LabelledSet, encodings: dict[tuple, Encoded]
+) -> Encoded:
+    """Returns the texts tokenised: once for all models that read them alike."""
+    tokenizer, labels = classifier.tokenizer, classifier.labels
+    length = classifier.max_length
+    key = texts.name, tokenizer.fingerprint, tokenizer.truncation, length, labels
+    if key not in encodings:
+        encodings[key] = corpus.encode(tokenizer, texts.examples, labels, length)
+    return encodings[key]
+
+
+def _confirm(
+    classifier: Classifier,
+    encoded: Encoded,
+    run: Run,
+    points: Sequence[Row],
+    repeats: int,
+) -> None:
+    """Adds to each row what the engine tells of it."""
+    criteria = [exit_settings.from_dict(row["exit"]) for row in points]
+    told = confirmation.confirm(classifier, encoded, run.logits, criteria, repeats)
+    for row, facts in zip(points, told, strict=True):
+        row |= facts
 
 
 def _own(exit: Criterion, method: str) -> str:

@@ -1,6 +1,5 @@
 """Training runs as a user starts them, and what is left of them."""
 
-import os
 import pathlib
 import pprint
 import signal
@@ -96,10 +95,6 @@ def assert_killed_or_not_is_the_same(
         f"    config.update({pprint.pformat(config.to_dict())})\n"
         "    return config\n"
     )
-    environment = os.environ | {  # compile once for all starts
-        "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
     killed = folder / "killed"
 
     def start() -> subprocess.Popen:
@@ -107,7 +102,6 @@ def assert_killed_or_not_is_the_same(
         return subprocess.Popen(
             [sys.executable, "-m", f"elbert_jax.{command}", *flags],
             cwd=ROOT,
-            env=environment,
             stderr=subprocess.PIPE,
         )
 

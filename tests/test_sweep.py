@@ -59,10 +59,13 @@ def start(code: str, *flags: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_command_and_a_second_start(folder, capsys):
     models, output = [f"{folder}/{name}" for name in "abc"], folder / "sweep"
-    flags = [f"--models={','.join(models)}", f"--file={folder}/texts.tsv"]
+    source = folder / "one_is_long.tsv"
+    source.write_text((folder / "texts.tsv").read_text() + f"{'bank ' * 40}\t0\n")
+    flags = [f"--models={','.join(models)}", f"--file={source}"]
     flags += [f"--output={output}", "--window=3", "--confirm=2", "--repeats=1"]
     done = start(FEW + RUN, *flags, "--slots=8")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert done.stderr == "warning: 1 of 25 texts are cut to 40 (head)\n"
     assert "the logits of" not in done.stdout
     table = (output / "table.md").read_text()
     summary, every = table.split("Every exit:")
@@ -87,12 +90,12 @@ def test_the_command_and_a_second_start(folder, capsys):
         picture = (output / f"{name}.png").read_bytes()
         assert picture.startswith(b"\x89PNG") and len(picture) > 10_000
 
-    texts = corpus.read_file(str(folder / "texts.tsv"))
+    texts = corpus.read_file(str(source))
     plan = Plan(window=3, speed_ups=(), repeats=1, slots=8, cache=output / "cache")
     _, again = sweeping.sweep(
         [models[2]], [LabelledSet("texts", "accuracy", texts)], plan
     )
-    assert "the logits of 24 texts are in" in capsys.readouterr().out
+    assert "the logits of 25 texts are in" in capsys.readouterr().out
     assert [row["score"] for row in again] == [rows[-1]["score"]]
     assert again[0]["texts_per_second"] is None
 
