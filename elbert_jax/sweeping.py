@@ -61,9 +61,10 @@ def sweep(
       plan: see there.
 
     Returns:
-      The runs, and the rows of `replay`. Of models that differ in their seed only, the
-      first has some points confirmed, which adds what `confirmation.confirm` tells.
-      FLOPs are in proportion to full depth in the dearest model of the set.
+      The runs, and the rows of `replay`. Some points are confirmed, which adds what
+      `confirmation.confirm` tells: of every criterion in the first model of a set, of
+      a method's own in the first of the method. FLOPs are in proportion to full depth
+      in the dearest model of the set.
 
     Raises:
       UserError: a model or a set cannot be used.
@@ -71,7 +72,7 @@ def sweep(
     """
     origins = [lineage.read(hub.directory(model)) for model in models]
     methods = lineage.methods(models, [each.name for each in sets], origins)
-    runs, rows, confirmed = [], [], set[tuple[str, str]]()
+    runs, rows, confirmed = [], [], set[tuple[str, ...]]()
     encodings = dict[tuple, Encoded]()
     for number in tqdm.trange(len(models), unit="model", disable=None):
         classifier = Classifier.from_pretrained(models[number], slots=plan.slots)
@@ -89,9 +90,7 @@ def sweep(
             lengths=encoded.lengths,
         )
         ours = replay(run, plan.window)
-        if plan.speed_ups and (run.set, run.method) not in confirmed:
-            confirmed.add((run.set, run.method))
-            _confirm(classifier, encoded, run, _near(ours, plan), plan.repeats)
+        _confirm(classifier, encoded, run, _near(ours, plan), plan.repeats, confirmed)
         runs.append(run)
         rows.append(ours)
     for run, ours in zip(runs, rows):
@@ -119,11 +118,21 @@ def _confirm(
     run: Run,
     points: Sequence[Row],
     repeats: int,
+    confirmed: set[tuple[str, ...]],
 ) -> None:
-    """Adds to each row what the engine tells of it."""
-    criteria = [exit_settings.from_dict(row["exit"]) for row in points]
+    """Adds to each row what the engine tells of it, unless it has told that before."""
+    due = []
+    for row in points:
+        own = (run.method,) if row["criterion"] == run.own else ()
+        if (run.set, row["criterion"], *own) not in confirmed:
+            due.append(row)
+    if not due:
+        return
+    confirmed |= {(run.set, row["criterion"]) for row in due}
+    confirmed |= {(run.set, row["criterion"], run.method) for row in due}
+    criteria = [exit_settings.from_dict(row["exit"]) for row in due]
     told = confirmation.confirm(classifier, encoded, run.logits, criteria, repeats)
-    for row, facts in zip(points, told, strict=True):
+    for row, facts in zip(due, told, strict=True):
         row |= facts
 
 
