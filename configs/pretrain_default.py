@@ -11,8 +11,9 @@ def get_config() -> Any:  # a ConfigDict
     # A Hugging Face directory or hub id to go on from; "": random, shaped as `model`.
     config.init = ""
     config.model = ml_collections.ConfigDict()  # of AlbertConfig; read if init is ""
-    # Embeddings made from the text, and attention that adds them up; likewise.
-    config.word_vectors = True
+    # Begin as models are once they are trained, with word vectors of the text and with
+    # attention that reads "neighbours", or the "mean" alone; "": not; likewise.
+    config.mimetic = "neighbours"
     config.dtype = "float32"  # of the computation; or "bfloat16"
     config.export_dtype = "float16"  # of the model directory; or "float32"
 

@@ -232,26 +232,6 @@ def init(config: AlbertConfig, key: Array) -> Params:
     return nnx.to_pure_dict(nnx.state(Albert(config, nnx.Rngs(key))))
 
 
-def begin_reading(params: Params, key: Array) -> Params:
-    """Returns fresh parameters of which the first token has the mean of its text.
-
-    The values and the output of attention are the identity besides what was drawn, as
-    they become in language models (Trockman and Kolter 2023, "Mimetic Initialization of
-    Self-Attention Layers"), and the embeddings' projection is orthogonal, so that all
-    layers read at one scale.
-    """
-    params = jax.tree.map(lambda x: x, params)  # the caller's stay as they are
-    projection = params["embedding_hidden_mapping_in"]
-    projection["kernel"] = nnx.initializers.orthogonal()(
-        key, projection["kernel"].shape
-    )
-    for layer in params["albert_layers"].values():
-        for name in ("value", "dense"):
-            linear = layer["attention"][name]
-            linear["kernel"] += jnp.eye(len(linear["kernel"]))
-    return params
-
-
 @functools.cache
 def _graphdef(config: AlbertConfig) -> nnx.GraphDef:
     return nnx.graphdef(nnx.eval_shape(lambda: Albert(config, nnx.Rngs(0))))

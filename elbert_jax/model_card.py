@@ -124,8 +124,8 @@ def render_pretrained(
     """
     tokens, seconds = effort
     start = f"from {config.init}" if config.init else "from random weights"
-    if config.word_vectors and not config.init:
-        start += " and word vectors of the text"
+    if config.mimetic and not config.init:
+        start += f" and word vectors of the text, reading the {config.mimetic}"
     objective = "masked pieces and sentence order" if config.steps else "no training"
     depth = len(layers["mlm_loss"])
     schedule = _table(

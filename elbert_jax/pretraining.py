@@ -1,8 +1,8 @@
 """Pretraining ALBERT on plain text: masked pieces and sentence order.
 
 A run goes on from the first of these that is there: its own newest checkpoint, the
-checkpoint or hub id that `config.init` names, random weights shaped as `config.model`,
-whose word embeddings are made from the text, and whose attention hands them on.
+checkpoint or hub id that `config.init` names, weights shaped as `config.model` that
+`mimetic` begins.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ import numpy as np
 import optax
 from jaxtyping import Array
 
-from elbert_jax import albert, flops, hf, masked_lm, model_card, trainer, weight_table
+from elbert_jax import flops, hf, masked_lm, mimetic, model_card, trainer, weight_table
 from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.data import passages, plain_text
 from elbert_jax.data.corpus import Config
@@ -28,8 +28,6 @@ from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
 from elbert_jax.stage import Loss, Stage
 from elbert_jax.trainer import GRADIENT, Effort, Evaluation
-
-_LENGTH = 0.5  # of a word vector, as an embedding: positions and types have 0.2
 
 
 class Phase(NamedTuple):
@@ -102,13 +100,14 @@ def pretrain(config: Config, workdir: str | pathlib.Path) -> None:
     model_config, params = _initial_model(config, tokenizer)
     phases = _fitted(phases, model_config)
     text = plain_text.load(config, tokenizer, workdir)
-    if config.word_vectors and not config.init:
+    if config.mimetic and not config.init:
         size = model_config.embedding_size
+        if config.mimetic == "neighbours":
+            size = mimetic.word_size(model_config)
         vectors = plain_text.vectors(config, text, tokenizer, size, workdir)
+        counts = text.counts(model_config.vocab_size)
         key = jax.random.fold_in(jax.random.key(config.seed), 2)
-        params["albert"] = albert.begin_reading(params["albert"], key)
-        words = params["albert"]["embeddings"]["word_embeddings"]
-        words["embedding"] = _replaced(words["embedding"], vectors)
+        params = mimetic.begin(model_config, params, vectors, counts, key)
     objective = _MaskedLM(config, phases, tokenizer, text, model_config, params)
     trainer.fit(config, workdir, objective)
 
@@ -118,6 +117,9 @@ def _check(config: Config) -> list[Phase]:
     trainer.check(config, ["batch_tokens", "eval_every", "eval_tokens"])
     if config.steps < 0:
         raise UserError(f"config.steps is {config.steps}; it must be at least 0")
+    if config.mimetic not in ("", *mimetic.READS):
+        known = ", ".join(mimetic.READS)
+        raise UserError(f"config.mimetic is {config.mimetic!r}; it may be {known}")
     try:
         phases = [Phase(*phase) for phase in config.phases]
     except TypeError:
@@ -167,13 +169,6 @@ def _initial_model(config: Config, tokenizer: Tokenizer) -> tuple[AlbertConfig, 
     except (TypeError, ValueError) as error:
         raise UserError(f"config.model: {error}") from error
     return model_config, masked_lm.init(model_config, key)
-
-
-def _replaced(table: Array, vectors: np.ndarray) -> Array:
-    """Returns the vectors, equally long, and the table's rows where they are zeros."""
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    seen = length > 0
-    return jnp.where(seen, vectors * _LENGTH / np.where(seen, length, 1), table)
 
 
 class _MaskedLM:

@@ -188,24 +188,6 @@ def test_init_has_the_wanted_spread_and_follows_its_key():
             assert abs(x.std() / CONFIG.initializer_range - 1) < 0.2, path
 
 
-def test_begun_reading_the_first_token_has_the_mean_of_its_text():
-    """Of a layer without what is drawn: attention adds the mean of its input."""
-    config = dataclasses.replace(CONFIG, initializer_range=0.0)
-    fresh = albert.init(config, jax.random.key(0))
-    params = albert.begin_reading(fresh, jax.random.key(2))
-    assert not fresh["albert_layers"][0]["attention"]["value"]["kernel"].any()
-    projection = params["embedding_hidden_mapping_in"]["kernel"]
-    np.testing.assert_allclose(
-        projection @ projection.T, np.eye(len(projection)), atol=1e-6
-    )
-    x = jax.random.normal(jax.random.key(1), (2, 7, config.hidden_size))
-    mask = jnp.asarray(np.arange(7) < np.array([[7], [4]]))
-    mean = jnp.stack([x[0].mean(0), x[1, :4].mean(0)])
-    attention = albert.bind(config, params).albert_layers[0].attention
-    want = attention.layer_norm(x + mean[:, None])
-    np.testing.assert_allclose(attention(x, mask), want, atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("setting", "message"),
     [

@@ -52,31 +52,28 @@ def finished(tmp_path_factory):
     return config, folder / "work"
 
 
-def test_a_run_begins_with_vectors_of_its_text(finished, tmp_path, monkeypatch):
-    config, workdir = finished
-    (path,) = (workdir / "word_vectors").iterdir()
-    vectors = np.load(path)
+def test_a_run_begins_with_what_its_text_tells(finished, tmp_path, monkeypatch):
+    config, _ = finished
     began = []
     monkeypatch.setattr(pretraining.trainer, "fit", lambda *args: began.append(args[2]))
     config = config.copy_and_resolve_references()
-    for config.word_vectors in (True, False):
+    for config.mimetic in ("neighbours", "mean", ""):
         pretraining.pretrain(config, tmp_path)
-    table, random = (
-        np.asarray(
-            objective.params["albert"]["embeddings"]["word_embeddings"]["embedding"]
-        )
-        for objective in began
-    )
-    seen = vectors.any(1)
-    assert 0 < seen.sum() < len(seen)
-    np.testing.assert_array_equal(table[~seen], random[~seen])
-    lengths = np.linalg.norm(vectors[seen], axis=1, keepdims=True)
-    np.testing.assert_allclose(table[seen], vectors[seen] / lengths / 2, atol=1e-6)
+    for objective, reads in zip(began, (True, True, False)):
+        tables = objective.params["albert"]["embeddings"]
+        lengths = np.linalg.norm(tables["word_embeddings"]["embedding"], axis=1)
+        bias = objective.params["predictions"]["bias"]
+        known = bias > bias.min()
+        assert reads == (0 < known.sum() < len(known))
+        np.testing.assert_array_equal(np.isclose(lengths, 0.5), known)
+    places = (o.params["albert"]["embeddings"]["position_embeddings"] for o in began)
+    lengths = [np.linalg.norm(each["embedding"][:, -2:], axis=1) for each in places]
+    assert np.allclose(lengths[0], 0.5) and not np.isclose(lengths[1:], 0.5).all()
 
     config.data.files = str(write_books(tmp_path / "others.txt", 7))
-    config.word_vectors = True
+    config.mimetic = "mean"
     pretraining.pretrain(config, tmp_path)  # in the same folder
-    assert len([*(tmp_path / "word_vectors").iterdir()]) == 2
+    assert len([*(tmp_path / "word_vectors").iterdir()]) == 3
 
 
 def test_a_run_learns_and_logs_its_speed(finished):
@@ -180,6 +177,7 @@ def test_pretraining_goes_on_from_any_checkpoint_on_other_text(finished, tmp_pat
         (lambda c: c.update(phases=((5, 16, 1.0),)), "has 2 layers"),
         (lambda c: c.update(optimizer="sgd"), "config.optimizer"),
         (lambda c: c.update(steps=-1), "config.steps"),
+        (lambda c: c.update(mimetic="sum"), "config.mimetic is 'sum'; it may be mean"),
         (lambda c: c.model.update(num_attention_heads=3), "config.model: hidden_size"),
         (lambda c: c.update(init="no/such/model"), "no/such/model"),
     ],

@@ -22,6 +22,14 @@ class PlainText:
     train: Int[np.ndarray, " K"]
     held_out: Int[np.ndarray, " H"]
 
+    def counts(self, vocab_size: int) -> Int[np.ndarray, " V"]:
+        """Returns how often each piece is in the documents to train on."""
+        counts = np.zeros(vocab_size, np.int64)
+        for row in self.train:
+            tokens = slice(*self.store.offsets[row : row + 2])
+            counts += np.bincount(self.store.tokens[tokens], minlength=vocab_size)
+        return counts
+
 
 def files(config: Config) -> list[str]:
     """Returns the files that `config.data` names."""
