@@ -5,7 +5,7 @@ Run:    python -m elbert_jax.pretrain --config=configs/word_vectors.py \
         then --config.init=runs/word_vectors/model of a fine-tuning run
 Expect: three minutes for 140 MB of books on two CPU cores. ELBERT fine-tuned from it
         has 0.833 at full depth on 5,000 texts of AG News (median of three seeds), and
-        0.788 on 12,000 of SST-2 (one).
+        0.787 on 12,000 of SST-2 (likewise).
 """
 
 from configs import methods, pretrain_default
