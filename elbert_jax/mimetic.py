@@ -26,11 +26,9 @@ from jaxtyping import Array, Float, Int
 
 from elbert_jax.albert import AlbertConfig, Params
 
-READS = ("mean", "neighbours")  # what heads do of attention that is so begun
+READS = ("mean", "neighbours")  # what the heads of a model that is so begun read
 _LENGTH = 0.5  # of a word's vector and a position's; what is drawn has 0.2
-_SCORE = (
-    5.0  # of the neighbour that a head reads, before the softmax; of others about 0
-)
+_SCORE = 5.0  # of the neighbour that a head reads, before the softmax; the others' is 0
 
 
 def word_size(config: AlbertConfig) -> int:

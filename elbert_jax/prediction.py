@@ -21,7 +21,7 @@ import pyarrow
 import pyarrow.parquet
 import tqdm
 
-from elbert_jax import exit_settings
+from elbert_jax import exit_settings, interruption
 from elbert_jax.answers import AnswerFile, StandardOutput
 from elbert_jax.classifier import Classifier
 from elbert_jax.data import rows, sources
@@ -91,6 +91,7 @@ def predict(
                 for chunk in _answer(classifier, chunks, with_text):
                     target.append(chunk)
                     bar.update(len(chunk))
+                    interruption.check()
             if damage and not target.done:
                 raise damage[0]
             counts = target.finish()

@@ -40,7 +40,7 @@ def test_stopped_by_signals(tmp_path, answering_model, answerer):
                 time.sleep(0.005)
             process.send_signal(stop)
             _, told = process.communicate(timeout=60)
-        assert process.returncode == status
+        assert process.returncode == status, told
         assert before < lines_of(journal) < 24_001 and not target.exists()
     assert "rows are done: the same command goes on from there" in told
     with start(answering_model, *flags) as process:

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pathlib
+import signal
 import sys
 
 import jax
@@ -12,7 +13,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from elbert_jax import prediction
+from elbert_jax import interruption, prediction
 from elbert_jax.classifier import Classifier
 from elbert_jax.errors import UserError
 from tests.text_files import (
@@ -236,6 +237,28 @@ def test_scores_that_are_not_finite_become_null(tmp_path, answerer, capsys):
         assert {row["score"] for row in read_rows(tmp_path / output)} == {None}
         told = capsys.readouterr().err.splitlines()[-1]
         assert told.startswith("warning: 50 of 50 answers have no score")
+
+
+def test_a_signal_whose_exception_was_dropped_stops_after_the_chunk(
+    tmp_path, answerer, capsys
+):
+    source, target = write_rows(tmp_path / "in.tsv"), str(tmp_path / "a.tsv")
+    handlers = {
+        each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        interruption.listen()
+        with pytest.raises(KeyboardInterrupt):  # as in a callback, which drops it
+            signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            prediction.predict(answerer, source, target)
+        assert "4 rows are done: the same command goes on" in capsys.readouterr().err
+        interruption.listen()
+        prediction.predict(answerer, source, target)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert "rows are answered" in capsys.readouterr().out
 
 
 def test_mistakes_are_told_before_anything_is_written(tmp_path, answerer):
