@@ -1,8 +1,8 @@
 """Ctrl-C and SIGTERM that are not lost.
 
-Python drops an exception that is raised in a callback of its garbage collector, and JAX
-has one: now and then that is where a signal's KeyboardInterrupt comes up. So a signal
-is remembered as well, and a long job asks after each of its parts.
+A signal's KeyboardInterrupt comes up wherever Python is just then, and Python drops it
+in a `__del__` or in a callback of the garbage collector, of which JAX has one. So a
+signal is remembered as well, and a long job asks after each of its parts.
 """
 
 import signal

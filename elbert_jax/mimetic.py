@@ -4,10 +4,10 @@ Words begin as vectors made from the text, positions as sinusoids in dimensions 
 own. Attention hands on what it reads as it is; half of its heads read one neighbour
 each, as the position tells, the others the mean of the text. The masked-word head
 reads off the word that an embedding is most like, or else the most frequent. All of it
-is added to what was drawn, and free to change.
+is free to change.
 
-Left to itself, training finds these things last: attention by position takes a small
-model the first ten million tokens.
+Attention by position is what training finds last: without this start a small model took
+its first ten million tokens to get there.
 
 References:
     Trockman and Kolter, "Mimetic Initialization of Self-Attention Layers", ICML 2023:
@@ -31,11 +31,14 @@ _LENGTH = 0.5  # of a word's vector and a position's; what is drawn has 0.2
 _SCORE = 5.0  # of the neighbour that a head reads, before the softmax; the others' is 0
 
 
-def word_size(config: AlbertConfig) -> int:
-    """Returns how many dimensions of an embedding, the first, leave room for positions.
+def word_size(config: AlbertConfig, reads: str) -> int:
+    """Returns W, how many dimensions of an embedding, the first, are the words'.
 
-    Those have the rest: a quarter, or what a head has room for.
+    To read neighbours the positions have the rest: a quarter, or what a head has room
+    for. To read the mean they need none.
     """
+    if reads == "mean":
+        return config.embedding_size
     head = config.hidden_size // config.num_attention_heads
     return config.embedding_size - min(config.embedding_size // 4, head) // 2 * 2
 
@@ -52,8 +55,7 @@ def begin(
     Args:
       config: the model's shape.
       params: as `masked_lm.init` gives them; they stay as they are.
-      vectors: of the pieces. With W = `word_size(config)` half of the heads read
-        neighbours; with W = E there is no room for positions, and all read the mean.
+      vectors: of the pieces; W is `word_size`, and tells what the heads read.
       counts: how often a piece is in the text; the others keep what was drawn.
       key: of the projection, and of the positions' frequencies.
     """

@@ -101,9 +101,7 @@ def pretrain(config: Config, workdir: str | pathlib.Path) -> None:
     phases = _fitted(phases, model_config)
     text = plain_text.load(config, tokenizer, workdir)
     if config.mimetic and not config.init:
-        size = model_config.embedding_size
-        if config.mimetic == "neighbours":
-            size = mimetic.word_size(model_config)
+        size = mimetic.word_size(model_config, config.mimetic)
         vectors = plain_text.vectors(config, text, tokenizer, size, workdir)
         counts = text.counts(model_config.vocab_size)
         key = jax.random.fold_in(jax.random.key(config.seed), 2)

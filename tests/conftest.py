@@ -13,6 +13,7 @@ from elbert_jax import (
     ConfidenceWindow,
     albert,
     hf,
+    machine_cache,
     operating_point,
     prediction,
 )
@@ -29,14 +30,12 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 flags.FLAGS.mark_as_parsed()  # grain reads absl flags when it starts
 
-# Measurements that commands keep, and programs, also the tests' own: for the other
-# worker, for a step that is traced anew, and for the next run of the tests.
-CACHE = pathlib.Path(__file__).parents[1] / ".pytest_cache"
-os.environ["XDG_CACHE_HOME"] = str(CACHE)
-os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE / "programs")
+# Programs and measurements that commands keep, and the tests' own programs beside them:
+# for the other worker, a step that is traced anew, and the next run of the tests.
+os.environ["XDG_CACHE_HOME"] = str(pathlib.Path(__file__).parents[1] / ".pytest_cache")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-jax.config.update("jax_compilation_cache_dir", str(CACHE / "programs"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+machine_cache.keep_programs()
 
 SHARED_DATA = pathlib.Path(__file__).parents[2] / "shared" / "data"
 

@@ -21,7 +21,9 @@ CONFIG = AlbertConfig(
     initializer_range=0.0,  # what is left is what was begun
 )
 SIZE = CONFIG.hidden_size // CONFIG.num_attention_heads
-VECTORS = np.random.default_rng(0).normal(size=(50, mimetic.word_size(CONFIG)))
+VECTORS = np.random.default_rng(0).normal(
+    size=(50, mimetic.word_size(CONFIG, "neighbours"))
+)
 COUNTS = np.full(50, 100)
 COUNTS[7] = 0  # unknown, though a factorisation leaves it a speck of a vector
 
@@ -68,7 +70,7 @@ def test_what_attention_reads_is_handed_on(model, embedded):
 
 
 def test_without_room_for_positions_all_heads_read_the_mean():
-    model, fresh = begun(vectors=np.ones((50, CONFIG.embedding_size)))
+    model, fresh = begun(vectors=np.ones((50, mimetic.word_size(CONFIG, "mean"))))
     drawn = fresh["albert"]["embeddings"]["position_embeddings"]["embedding"]
     positions = model.albert.embeddings.position_embeddings.embedding[...]
     np.testing.assert_array_equal(positions, drawn)
@@ -95,7 +97,7 @@ def test_the_head_reads_off_the_word_or_else_the_most_frequent(model, embedded):
 def test_words_are_the_vectors_and_unknown_ones_as_drawn():
     config = dataclasses.replace(CONFIG, initializer_range=0.02)
     model, fresh = begun(config)
-    words = mimetic.word_size(config)
+    words = mimetic.word_size(config, "neighbours")
     assert words == 48
     drawn = fresh["albert"]["embeddings"]["word_embeddings"]["embedding"]
     table = np.asarray(model.albert.embeddings.word_embeddings.embedding[...])
@@ -112,7 +114,7 @@ def test_words_are_the_vectors_and_unknown_ones_as_drawn():
 @pytest.mark.parametrize("size", [4, 16])
 def test_any_shape(size):
     config = dataclasses.replace(CONFIG, embedding_size=size, num_attention_heads=1)
-    vectors = np.ones((50, mimetic.word_size(config)))
+    vectors = np.ones((50, mimetic.word_size(config, "neighbours")))
     model, _ = begun(config, vectors)
     tokens = jnp.ones((1, 24), jnp.int32)
     x = model.albert.layer(
