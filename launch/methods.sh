@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Every method on SST-2 and AG News, and ELBERT on RTE and IMDB, three seeds, then the sweep
-# of their exits: launch/methods.sh [DATA] [RUNS]. What is finished is not done again, and
-# SETS and SEEDS name a part of it: SETS=sst2 SEEDS="0 1" launch/methods.sh. All begin from
-# word vectors of the books, or in the model directory INIT; INIT= is from scratch.
+# Every method on SST-2 and AG News, and ELBERT on Financial PhraseBank, RTE and IMDB, three
+# seeds, then the sweep of their exits: launch/methods.sh [DATA] [RUNS]. What is finished is
+# not done again, and SETS, METHODS and SEEDS name a part of it: SETS=sst2 SEEDS="0 1"
+# launch/methods.sh. All begin from word vectors of the books, or in the model directory INIT;
+# INIT= is from scratch. FLAGS are further ones of train, for all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:-../shared/data} runs=${2:-runs/methods}
@@ -17,13 +18,18 @@ if [ -z "${INIT+set}" ]; then
     --config.data.tokenizer=models/albert-mini-en
 fi
 
-every() { [ -e "$2" ] || awk "NR % $1 == 1" >"$2"; } # N FILE: one line of N, unless there
+part() { [ -e "$2" ] || awk "$1" >"$2"; } # LINES FILE: those of the input, unless there
 
 # Parts of the test texts, as every epoch is measured on all of them: 1,900 and 1,563. And
 # IMDB's training texts are in the order of their labels.
-every 4 "$runs/ag_test.csv" <"$data/ag_news/test.csv"
-every 16 "$runs/imdb_test.jsonl" < <(gzip -dc "$data/imdb/test.jsonl.gz")
-every 5 "$runs/imdb_train.jsonl" < <(gzip -dc "$data/imdb/train.jsonl.gz")
+part 'NR % 4 == 1' "$runs/ag_test.csv" <"$data/ag_news/test.csv"
+part 'NR % 16 == 1' "$runs/imdb_test.jsonl" < <(gzip -dc "$data/imdb/test.jsonl.gz")
+part 'NR % 5 == 1' "$runs/imdb_train.jsonl" < <(gzip -dc "$data/imdb/train.jsonl.gz")
+
+# Financial PhraseBank has no split: four fifths and one fifth, as in the paper.
+phrases() { sed 's/@\([a-z]*\)\r*$/\t\1/' "$data/financial_phrasebank/Sentences_50Agree.txt"; }
+part 'NR % 5 == 1' "$runs/fpb_dev.tsv" < <(phrases)
+part 'NR % 5 != 1' "$runs/fpb_train.tsv" < <(phrases)
 
 train() { # SET NAME SEED [FLAG...]
   local set=$1 name=$2 seed=$3
@@ -39,6 +45,11 @@ train() { # SET NAME SEED [FLAG...]
     --config.data.validation_file="$runs/ag_test.csv" \
     --config.data.validation_columns=label,title,text \
     --config.data.max_train_samples=5000 --config.batch_size=16 "$@" ;;
+  fpb) set -- --config.data.train_file="$runs/fpb_train.tsv" \
+    --config.data.validation_file="$runs/fpb_dev.tsv" \
+    --config.data.columns=text,label --config.data.validation_columns=text,label \
+    --config.data.labels='("negative","neutral","positive")' \
+    --config.data.drop_held_out=True --config.batch_size=16 "$@" ;;
   rte) set -- --config.data.task=glue/rte \
     --config.data.train_file="$data/glue/RTE/train.tsv" \
     --config.data.validation_file="$data/glue/RTE/dev.tsv" \
@@ -52,7 +63,7 @@ train() { # SET NAME SEED [FLAG...]
   "$python" -m elbert_jax.train --config=configs/methods.py --config.seed="$seed" \
     --config.data.tokenizer="${INIT:-models/albert-mini-en}" \
     ${INIT:+--config.init="$INIT"} \
-    --workdir="$runs/$set/$name-$seed" "$@"
+    --workdir="$runs/$set/$name-$seed" "$@" ${FLAGS:-}
 }
 
 # Twelve layers above the embeddings the loss of plain may stay at chance at the rate of all
@@ -64,23 +75,27 @@ plain_rate() { # SET DEPTH
   esac
 }
 
-sets=${SETS:-sst2 ag_news rte imdb}
+run() { # SET METHOD SEED
+  case $2 in
+  elbert) train "$@" ;;
+  elbert_equal) train "$@" --config.weighting=equal ;;
+  plain_*) train "$@" --config.method=plain \
+    --config.learning_rate="$(plain_rate "$1" "${2#plain_}")" \
+    --config.model.num_hidden_layers="${2#plain_}" ;;
+  deebert | fastbert | sustainable_kl) train "$@" --config.method="$2" \
+    --config.epochs=0 --config.init="$runs/$1/plain_12-$3/model" ;; # on the same model
+  *) train "$@" --config.method="$2" ;;
+  esac
+}
+
+all="elbert pabee sustainable_count elbert_equal plain_1 plain_2 plain_3 plain_6 plain_12
+  deebert fastbert sustainable_kl"
+sets=${SETS:-sst2 ag_news fpb rte imdb}
 for set in $sets; do
+  case $set in sst2 | ag_news) methods=$all ;; *) methods=elbert ;; esac
   for seed in ${SEEDS:-0 1 2}; do
-    train "$set" elbert $seed
-    case $set in rte | imdb) continue ;; esac
-    for method in pabee sustainable_count; do
-      train "$set" $method $seed --config.method=$method
-    done
-    train "$set" elbert_equal $seed --config.weighting=equal
-    for depth in 1 2 3 6 12; do
-      train "$set" plain_$depth $seed --config.method=plain \
-        --config.learning_rate="$(plain_rate "$set" $depth)" \
-        --config.model.num_hidden_layers=$depth
-    done
-    for method in deebert fastbert sustainable_kl; do # on the same plain model
-      train "$set" $method $seed --config.method=$method --config.epochs=0 \
-        --config.init="$runs/$set/plain_12-$seed/model"
+    for method in ${METHODS:-$methods}; do
+      run "$set" "$method" "$seed"
     done
   done
 done
@@ -89,6 +104,7 @@ for set in $sets; do
   case $set in
   sst2) held_out=(--file="$data/glue/SST-2/dev.tsv") ;;
   ag_news) held_out=(--file="$runs/ag_test.csv" --columns=label,title,text) ;;
+  fpb) held_out=(--file="$runs/fpb_dev.tsv" --columns=text,label) ;;
   rte) held_out=(--file="$data/glue/RTE/dev.tsv") ;;
   imdb) held_out=(--file="$runs/imdb_test.jsonl") ;;
   esac
