@@ -1,5 +1,7 @@
-"""A run's folder belongs to one configuration, which lies in its config.json."""
+"""A run's folder belongs to one configuration, in its config.json, and one process."""
 
+import contextlib
+import fcntl
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -10,12 +12,26 @@ from elbert_jax.data.corpus import Config
 from elbert_jax.errors import UserError
 
 
-def claim(workdir: pathlib.Path, config: Config) -> None:
-    """Makes the folder, and writes the configuration into it."""
+@contextlib.contextmanager
+def claimed(workdir: pathlib.Path, config: Config) -> Iterator[None]:
+    """Makes the folder, with the configuration in it, and keeps other processes out.
+
+    Raises:
+      UserError: another process trains there.
+    """
     workdir.mkdir(parents=True, exist_ok=True)
-    temporary = workdir / "config.json.tmp"
-    temporary.write_text(config.to_json(indent=2))
-    temporary.replace(workdir / "config.json")
+    with open(workdir / "lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"another process trains in {workdir}: wait for it, or name another "
+                "--workdir"
+            ) from error
+        temporary = workdir / "config.json.tmp"
+        temporary.write_text(config.to_json(indent=2))
+        temporary.replace(workdir / "config.json")
+        yield
 
 
 def refuse_other(workdir: pathlib.Path, config: Config) -> None:

@@ -99,12 +99,12 @@ def fit(config: Config, workdir: pathlib.Path, objective: Objective) -> None:
     losses of a run that was never stopped.
 
     Raises:
-      UserError: the loss is not finite.
+      UserError: the loss is not finite, or another process trains there.
     """
-    run_directory.claim(workdir, config)
-    run = _Run(config, workdir, objective)
-    run.fit()
-    run.export()
+    with run_directory.claimed(workdir, config):
+        run = _Run(config, workdir, objective)
+        run.fit()
+        run.export()
 
 
 class _Run:

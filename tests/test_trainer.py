@@ -19,6 +19,7 @@ from elbert_jax import (
     losses,
     metrics,
     recipes,
+    run_directory,
     stage,
     trainer,
 )
@@ -86,6 +87,14 @@ def test_a_finished_run_does_nothing_and_another_configuration_is_refused(
     other.learning_rate = 1.0
     with pytest.raises(UserError, match=r"config\.learning_rate differs"):
         finetuning.train(other, workdir)
+
+
+def test_a_second_process_in_a_folder_is_refused(finished, tmp_path):
+    config, _ = finished
+    with run_directory.claimed(tmp_path, config):
+        with pytest.raises(UserError, match="another process trains in"):
+            finetuning.train(config, tmp_path)
+    assert not (tmp_path / "checkpoints").exists()
 
 
 @pytest.fixture(scope="module")
