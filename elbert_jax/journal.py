@@ -1,7 +1,6 @@
 """What a long job has done so far, on disk, so that it can go on after a kill."""
 
 import contextlib
-import fcntl
 import itertools
 import os
 import pathlib
@@ -44,19 +43,13 @@ class Journal:
         with output.writing(path):
             self._file = open(path, "a+b")
             try:
-                self._lock()
+                output.hold(self._file, f"another process is writing {path}")
                 self._file.seek(0)
                 self._begin(self._file.readline(), header)
                 self._cut(chunk_size)
             except BaseException:
                 self._file.close()
                 raise
-
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"another process is writing {self.path}") from error
 
     def _begin(self, found: bytes, header: bytes) -> None:
         if not found:

@@ -1,13 +1,13 @@
 """A run's folder belongs to one configuration, in its config.json, and one process."""
 
 import contextlib
-import fcntl
 import pathlib
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
+from elbert_jax.data import output
 from elbert_jax.data.corpus import Config
 from elbert_jax.errors import UserError
 
@@ -17,20 +17,19 @@ def claimed(workdir: pathlib.Path, config: Config) -> Iterator[None]:
     """Makes the folder, with the configuration in it, and keeps other processes out.
 
     Raises:
-      UserError: another process trains there.
+      UserError: another process trains there, or nothing can be written there.
     """
-    workdir.mkdir(parents=True, exist_ok=True)
-    with open(workdir / "lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"another process trains in {workdir}: wait for it, or name another "
-                "--workdir"
-            ) from error
-        temporary = workdir / "config.json.tmp"
-        temporary.write_text(config.to_json(indent=2))
-        temporary.replace(workdir / "config.json")
+    with output.writing(str(workdir)):
+        workdir.mkdir(parents=True, exist_ok=True)
+        lock = open(workdir / "lock", "w")
+    with lock:
+        output.hold(
+            lock,
+            f"another process trains in {workdir}: wait for it, or name another "
+            "--workdir",
+        )
+        with output.replacing(str(workdir / "config.json")) as file:
+            file.write(config.to_json(indent=2).encode())
         yield
 
 

@@ -1,6 +1,7 @@
 """Files of rows in every format, written whole or not at all."""
 
 import contextlib
+import fcntl
 import functools
 import io
 import itertools
@@ -8,7 +9,7 @@ import os
 import pathlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import orjson
 import pyarrow
@@ -71,6 +72,18 @@ def writing(path: str) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error).partition("\n")[0]
         raise UserError(f"{path} cannot be written: {reason}") from error
+
+
+def hold(file: IO[Any], told: str) -> None:
+    """Keeps other processes out of an open file until it is closed.
+
+    Raises:
+      UserError: another process is there; it says `told`.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UserError(told) from error
 
 
 def json_lines(rows: Iterator[Row] | Sequence[Row]) -> Iterator[bytes]:
