@@ -30,6 +30,9 @@ def get_config() -> Any:  # a ConfigDict
     # is the model's own.
     config.phases = ((0, 128, 1.0),)
     config.mlm_every = 0  # heads read every so many layers; 0: the last alone
+    # Weight of a loss at every layer: [CLS] foretells its text's pieces, in no order.
+    config.bag_of_words = 0.0
+    config.freeze_words = False  # the word vectors stay as they begin
     config.remat = False  # less memory, a third more time
     config.steps = 10000  # 0: the model as it begins, see word_vectors.py
     config.batch_tokens = 4096  # a batch has as many rows as these make

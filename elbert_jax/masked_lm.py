@@ -1,13 +1,17 @@
 """ALBERT with the two heads that it is pretrained with.
 
-Letters: as in `albert`; V pieces, P masked positions of a row, R layers that speak.
+Letters: as in `albert`; V pieces, P masked positions of a row, R layers that speak, D
+times the layer is applied.
 
 References:
+    Ma et al., "Drop your Decoder: Pre-training with Bag-of-Word Prediction for Dense
+    Passage Retrieval", SIGIR 2024, section 3: [CLS] through the masked-word head.
     Lan et al., "ALBERT: A Lite BERT for Self-supervised Learning of Language
     Representations", ICLR 2020, section 3.1.
 """
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +43,14 @@ class MaskedLMHead(nnx.Module):
         return (product + self.bias[None]).reshape(*x.shape[:-1], -1)
 
 
+class Logits(NamedTuple):
+    """What the heads say, in float32."""
+
+    pieces: Float[Array, "R B P V"]  # of the masked ones
+    order: Float[Array, "R B 2"]  # of the two segments
+    bag: Float[Array, "D B V"]  # of all the text's pieces, as [CLS] foretells them
+
+
 class AlbertForPreTraining(nnx.Module):
     """Masked language model and sentence order; the classifier of `albert` judges it.
 
@@ -60,8 +72,8 @@ class AlbertForPreTraining(nnx.Module):
         every: int = 0,
         remat: bool = False,
         key: Array | None = None,
-    ) -> tuple[Float[Array, "R B P V"], Float[Array, "R B 2"]]:
-        """Returns the logits of the pieces at `positions`, and of the order.
+    ) -> Logits:
+        """Returns the logits of the pieces at `positions`, of the order, of the text's.
 
         Args:
           tokens: piece ids, some of them hidden.
@@ -69,7 +81,8 @@ class AlbertForPreTraining(nnx.Module):
           types: 0 in the first segment, 1 in the second.
           positions: of the pieces asked for; only they meet the vocabulary.
           depth: times the layer is applied.
-          every: both heads read every so many layers, the last one always; 0: only it.
+          every: both heads read `positions` and the order every so many layers, the
+            last one always; 0: only it.
           remat: keep the layers' inputs only, and compute the rest anew for the
             gradient.
           key: dropout key; None turns dropout off.
@@ -82,15 +95,18 @@ class AlbertForPreTraining(nnx.Module):
         count = 1 + 2 * depth  # one for the embeddings, the layers, their classifiers
         keys = [None] * count if key is None else jax.random.split(key, count)
         x = self.albert.embed(tokens, types, rngs=_rngs(keys[0]))
-        pieces, order = [], []
+        pieces, order, first = [], [], []
         table = self.albert.embeddings.word_embeddings.embedding[...]
         for number in range(1, depth + 1):
             x = apply(self.albert, x, keys[number])
+            first.append(x[:, 0])
             if number == depth or every and (depth - number) % every == 0:
                 asked = jnp.take_along_axis(x, positions[:, :, None], axis=1)
                 pieces.append(self.predictions(asked, table))
                 order.append(self.albert.classify(x, rngs=_rngs(keys[-number])))
-        return jnp.stack(pieces), jnp.stack(order)
+        # What nobody reads is not computed: XLA drops it.
+        bag = self.predictions(jnp.stack(first), table)
+        return Logits(jnp.stack(pieces), jnp.stack(order), bag)
 
 
 def _rngs(key: Array | None) -> nnx.Rngs | None:

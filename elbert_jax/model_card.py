@@ -126,17 +126,26 @@ def render_pretrained(
     start = f"from {config.init}" if config.init else "from random weights"
     if config.mimetic and not config.init:
         start += f" and word vectors of the text, reading the {config.mimetic}"
-    objective = "masked pieces and sentence order" if config.steps else "no training"
+    objective = "masked pieces, sentence order" if config.steps else "no training"
+    if config.steps and config.bag_of_words:
+        objective += f", bag of words (weight {config.bag_of_words:g})"
+    if config.steps and config.freeze_words:
+        objective += ", word vectors frozen"
     depth = len(layers["mlm_loss"])
     schedule = _table(
         ["depth", "tokens of a row", "share of the steps"],
         [(d, length, f"{share:g}") for d, length, share in phases],
     )
-    names_of = ("mlm_accuracy", "mlm_perplexity", "sop_accuracy")
-    columns = [[_number(value) for value in layers[name]] for name in names_of]
+    columns = {
+        "masked pieces": "mlm_accuracy",
+        "perplexity": "mlm_perplexity",
+        "sentence order": "sop_accuracy",
+    }
+    if config.bag_of_words:
+        columns["bag of words, nats"] = "bow_loss"
     scores = _table(
-        ["layer", "masked pieces", "perplexity", "sentence order"],
-        zip(range(1, depth + 1), *columns),
+        ["layer", *columns],
+        zip(range(1, depth + 1), *(map(_number, layers[c]) for c in columns.values())),
     )
     return f"""---
 library_name: elbert_jax

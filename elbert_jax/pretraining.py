@@ -26,7 +26,7 @@ from elbert_jax.data.passages import MaskedBatch, Passages, Vocabulary
 from elbert_jax.data.plain_text import PlainText
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
-from elbert_jax.stage import Loss, Stage
+from elbert_jax.stage import Loss, Stage, everything
 from elbert_jax.trainer import GRADIENT, Effort, Evaluation
 
 
@@ -38,33 +38,45 @@ class Phase(NamedTuple):
     share: float  # of the steps
 
 
-def make_loss(config: AlbertConfig, depth: int, every: int, remat: bool) -> Loss:
+def make_loss(
+    config: AlbertConfig, depth: int, every: int, remat: bool, bag_of_words: float
+) -> Loss:
     """Returns the loss of `{"model": AlbertForPreTraining's parameters}`.
 
     It is the mean over the layers that speak of the masked pieces' and the sentence
-    order's cross-entropies, and measures both, with their accuracies at the last.
+    order's cross-entropies, and over all layers of the bag of words'. It measures them
+    at the last, and the accuracies of the first two.
 
     Args:
       config: shape of the model.
       depth: times the layer is applied.
       every: see `masked_lm.AlbertForPreTraining`.
       remat: likewise.
+      bag_of_words: weight of the loss of that name.
     """
 
     def loss(variables: Any, batch: MaskedBatch, key: Array):
         model = masked_lm.bind(config, variables["model"])
-        pieces, order = model(
-            *batch.inputs, depth=depth, every=every, remat=remat, key=key
-        )
-        scores = jax.vmap(functools.partial(_scores, batch))(pieces, order)
+        logits = model(*batch.inputs, depth=depth, every=every, remat=remat, key=key)
+        scores = _scores(batch, logits)
         total = scores["mlm_loss"].mean() + scores["sop_loss"].mean()
+        if bag_of_words:
+            total += bag_of_words * scores["bow_loss"].mean()
+        else:
+            del scores["bow_loss"]  # so that it is not computed
         return total, {name: values[-1] for name, values in scores.items()}
 
     return loss
 
 
-def _scores(batch: MaskedBatch, pieces: Array, order: Array) -> dict[str, Array]:
-    """Returns mean losses, in nats, and accuracies of one layer's logits."""
+def _scores(batch: MaskedBatch, logits: masked_lm.Logits) -> dict[str, Array]:
+    """Returns mean losses, in nats, and accuracies, [R]; the bag of words' is [D]."""
+    asked = jax.vmap(functools.partial(_asked, batch))(logits.pieces, logits.order)
+    bag = jax.vmap(functools.partial(_bag_of_words, batch))(logits.bag)
+    return asked | {"bow_loss": bag}
+
+
+def _asked(batch: MaskedBatch, pieces: Array, order: Array) -> dict[str, Array]:
     cross_entropy = optax.softmax_cross_entropy_with_integer_labels
     weight, asked = batch.weight, jnp.maximum(batch.weight.sum(), 1.0)
     hits = (pieces.argmax(-1) == batch.targets).astype(jnp.float32)
@@ -77,12 +89,20 @@ def _scores(batch: MaskedBatch, pieces: Array, order: Array) -> dict[str, Array]
     }
 
 
+def _bag_of_words(batch: MaskedBatch, logits: Array) -> Array:
+    """Returns the mean loss, in nats, of the pieces that a row shows, all alike."""
+    of_pieces = jnp.take_along_axis(logits, batch.tokens, axis=-1)  # [B, L]
+    loss = jax.nn.logsumexp(logits, axis=-1, keepdims=True) - of_pieces
+    count = jnp.maximum(batch.shown.sum(1), 1)
+    return (jnp.where(batch.shown, loss, 0).sum(1) / count).mean()
+
+
 @functools.partial(jax.jit, static_argnames=("config", "depth", "every"))
 def _held_out_scores(
     params: Params, batch: MaskedBatch, *, config: AlbertConfig, depth: int, every: int
 ) -> dict[str, Array]:
     logits = masked_lm.bind(config, params)(*batch.inputs, depth=depth, every=every)
-    return jax.vmap(functools.partial(_scores, batch))(*logits)
+    return _scores(batch, logits)
 
 
 def pretrain(config: Config, workdir: str | pathlib.Path) -> None:
@@ -130,6 +150,8 @@ def _check(config: Config) -> list[Phase]:
             f"config.phases is {config.phases}; wanted are rows of (depth >= 0, "
             "length >= 16, share of the steps > 0)"
         )
+    if config.bag_of_words < 0:
+        raise UserError("config.bag_of_words must be at least 0")
     for name in ("held_out", "mask_rate"):
         if not 0 < config.data[name] < 1:
             raise UserError(f"config.data.{name} is not between 0 and 1")
@@ -169,6 +191,10 @@ def _initial_model(config: Config, tokenizer: Tokenizer) -> tuple[AlbertConfig, 
     return model_config, masked_lm.init(model_config, key)
 
 
+def _all_but_words(path: tuple[Any, ...]) -> bool:
+    return "word_embeddings" not in path
+
+
 class _MaskedLM:
     """The trainer's `Objective`: hidden pieces, and which segment was first."""
 
@@ -199,16 +225,15 @@ class _MaskedLM:
         total = sum(phase.share for phase in phases)
         ends = np.cumsum([phase.share for phase in phases]) / total * config.steps
         steps = np.diff(np.rint(ends).astype(int), prepend=0)
+        heads = config.mlm_every, config.remat, config.bag_of_words
         losses = [
-            (
-                int(count),
-                make_loss(model_config, p.depth, config.mlm_every, config.remat),
-            )
-            for count, p in zip(steps, phases)
+            (int(count), make_loss(model_config, phase.depth, *heads))
+            for count, phase in zip(steps, phases)
         ]
+        trains = _all_but_words if config.freeze_words else everything
         # One schedule and one optimizer through all phases.
         self.stages: Sequence[Stage] = [
-            Stage(losses, config.learning_rate, config.eval_every)
+            Stage(losses, config.learning_rate, config.eval_every, trains)
         ]
         self.ends = np.cumsum(steps)
         self.plans = [
@@ -231,6 +256,8 @@ class _MaskedLM:
     def flops(self, batch: MaskedBatch, step: int) -> float:
         lengths, asked = batch.mask.sum(1), batch.weight.sum()
         depth = self._phase(step).depth
+        if self.config.bag_of_words:
+            asked += depth * len(lengths)
         return GRADIENT * float(
             flops.text(self.model_config, lengths, depth).sum()
             + asked * flops.masked_piece(self.model_config)
@@ -251,7 +278,7 @@ class _MaskedLM:
     def _measure(
         self, params: Params, phase: Phase, every: int = 0
     ) -> dict[str, np.ndarray]:
-        """Returns what the heads reach on held-out text, [R] layers that speak."""
+        """Returns what the heads reach on held-out text, by layer; see `_scores`."""
         rows = self._rows(phase.length)
         count = max(1, self.config.eval_tokens // (rows * phase.length))
         batches = passages.eval_batches(self.held_out[phase.length], rows, count)

@@ -50,8 +50,12 @@ def close(got, want):
     [(3, 0, [3]), (3, 1, [1, 2, 3]), (3, 2, [1, 3]), (2, 9, [2])],
 )
 def test_the_last_layer_and_every_so_many_before_it_speak(depth, every, layers, params):
-    pieces, order = run(params, depth=depth, every=every)
+    pieces, order, bag = run(params, depth=depth, every=every)
     assert pieces.shape == (len(layers), B, P, 50) and order.shape[0] == len(layers)
+    assert bag.shape == (depth, B, 50)  # by [CLS], at any layer
+    at_all, *_ = run(params, positions=ALL, depth=depth, every=every)
+    for number, layer in enumerate(layers):
+        close(bag[layer - 1], at_all[number, :, 0])
     for number, layer in enumerate(layers):
         alone = run(params, depth=layer)
         close(pieces[number], alone[0][0])
@@ -61,8 +65,7 @@ def test_the_last_layer_and_every_so_many_before_it_speak(depth, every, layers, 
 
 
 def test_only_the_positions_asked_for_meet_the_vocabulary(params):
-    want, _ = run(params, positions=ALL, depth=2)
-    got, _ = run(params, depth=2)
+    want, got = run(params, positions=ALL, depth=2)[0], run(params, depth=2)[0]
     close(got, want[:, jnp.arange(B)[:, None], POSITIONS])
 
 

@@ -53,7 +53,7 @@ def test_both_libraries_guess_what_was_masked(masked):
     @jax.jit
     def guess(params, tokens, mask, types, places):
         model = masked_lm.bind(start.config, params)
-        pieces, _ = model(tokens, mask, types, places[:, None], depth=12)
+        pieces, *_ = model(tokens, mask, types, places[:, None], depth=12)
         return pieces[-1, :, 0]
 
     logits = guess(start.params, tokens, mask, types, jnp.asarray(places))

@@ -33,6 +33,9 @@ def texts(batch):
     changed = batch.tokens != tokens
     assert (batch.tokens[changed] >= 4).all() and (tokens[changed] >= 5).all()
     assert (np.diff(batch.positions)[batch.weight[:, 1:] > 0] > 0).all()
+    asked_for = np.zeros_like(batch.shown)
+    np.put_along_axis(asked_for, batch.positions, batch.weight > 0, axis=1)
+    np.testing.assert_array_equal(batch.shown, (tokens >= 5) & ~asked_for)
     for row, mask, types, swap in zip(tokens, batch.mask, batch.types, batch.swapped):
         first, second = np.nonzero(row == 3)[0]
         assert row[0] == 2 and row[1:second].min() > 2 and not row[second + 1 :].any()
@@ -79,7 +82,7 @@ def test_passages_cover_the_documents(sizes, length, seed):
 def test_half_are_swapped_and_every_good_cut_is_taken(size, length):
     packed = pack([size], length)
     batch = packed.batch(np.arange(2000) % len(packed), np.random.default_rng(0))
-    assert [x.dtype.char for x in batch] == list("ii?iifi")
+    assert [x.dtype.char for x in batch] == list("ii?iif?i")
     assert abs(batch.swapped.mean() - 0.5) < 0.05
     cuts = {cut for text, cut in texts(batch) if text[0] == 5}
     text = next(text for text, _ in texts(batch) if text[0] == 5)
@@ -91,9 +94,15 @@ def test_half_are_swapped_and_every_good_cut_is_taken(size, length):
 @settings(deadline=None, max_examples=20)
 @given(some_sizes, st.integers(1, 7), st.integers(0, 99))
 def test_every_passage_once_an_epoch(sizes, batch_size, seed):
-    packed = pack(sizes, 16)
-    plans = [Plan(packed, batch_size, 2 * len(packed))]
-    got = first_tokens(passages.train_iterator(plans, seed))
+    packed, others = pack(sizes, 16), pack(sizes, 24)
+    halves = len(packed) // 2, len(packed) - len(packed) // 2
+    plans = [
+        plan
+        for steps in halves * 2
+        for plan in (Plan(packed, batch_size, steps), Plan(others, 1, 1))
+    ]
+    batches = list(passages.train_iterator(plans, seed))
+    got = first_tokens(b for b in batches if b.tokens.shape[1] == 16)
     for epoch in np.reshape(got, (2 * batch_size, len(packed))):
         np.testing.assert_array_equal(np.sort(epoch), packed.begins + 5)
 

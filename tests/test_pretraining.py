@@ -3,12 +3,14 @@
 import pathlib
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from configs import default, pretrain_default
 from elbert_jax import finetuning, hf, pretraining, weight_table
 from elbert_jax.data import plain_text
+from elbert_jax.data.passages import MaskedBatch
 from elbert_jax.errors import UserError
 from tests import runs
 
@@ -165,6 +167,51 @@ def test_pretraining_goes_on_from_any_checkpoint_on_other_text(finished, tmp_pat
     jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
+def test_a_bag_of_words_is_learned_at_every_layer_with_word_vectors_frozen(
+    finished, tmp_path
+):
+    config, _ = finished
+    config = config.copy_and_resolve_references()
+    config.bag_of_words, config.freeze_words = 1.0, True
+    config.phases = ((2, 16, 1.0),)
+    names = "before", "after"
+    for name, config.steps in zip(names, (0, 60)):
+        pretraining.pretrain(config, tmp_path / name)
+    before, after = (
+        hf.load(tmp_path / name / "model", model=weight_table.PRETRAINING).params
+        for name in names
+    )
+    words = [p["albert"]["embeddings"]["word_embeddings"] for p in (before, after)]
+    np.testing.assert_array_equal(*(each["embedding"] for each in words))
+    places = [p["albert"]["embeddings"]["position_embeddings"] for p in (before, after)]
+    assert np.abs(places[0]["embedding"] - places[1]["embedding"]).max() > 1e-3
+
+    cards = [(tmp_path / n / "model" / "README.md").read_text() for n in names]
+    assert "bag of words (weight 1), word vectors frozen" in cards[1]
+    losses = [  # by layer: the last column of the last two rows
+        [float(line.split("|")[-2]) for line in card.splitlines()[-2:]]
+        for card in cards
+    ]
+    assert (np.array(losses[1]) < 0.7 * np.array(losses[0])).all()
+
+
+def test_the_bag_of_words_is_of_the_pieces_that_a_row_shows(finished):
+    config, _ = finished
+    draw = np.random.default_rng(0)
+    tokens = draw.integers(0, 9, (3, 6), np.int32)
+    shown = np.array([[0, 1, 1, 0, 1, 0], [0, 1, 1, 1, 0, 0], [0] * 6], bool)
+    logits = draw.normal(size=(3, 9)).astype(np.float32)
+    unread = [tokens] * 5
+    batch = MaskedBatch(tokens, *unread, shown=shown, swapped=tokens[:, 0])
+    by_row = []
+    for row in range(3):
+        odds = np.exp(logits[row]) / np.exp(logits[row]).sum()
+        losses = [-np.log(odds[t]) for t in tokens[row, shown[row]]]
+        by_row.append(np.mean(losses) if losses else 0.0)
+    got = pretraining._bag_of_words(batch, jnp.asarray(logits))
+    np.testing.assert_allclose(got, np.mean(by_row), rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -177,6 +224,7 @@ def test_pretraining_goes_on_from_any_checkpoint_on_other_text(finished, tmp_pat
         (lambda c: c.update(phases=((5, 16, 1.0),)), "has 2 layers"),
         (lambda c: c.update(optimizer="sgd"), "config.optimizer"),
         (lambda c: c.update(steps=-1), "config.steps"),
+        (lambda c: c.update(bag_of_words=-1.0), "config.bag_of_words"),
         (lambda c: c.update(mimetic="sum"), "config.mimetic is 'sum'; it may be mean"),
         (lambda c: c.model.update(num_attention_heads=3), "config.model: hidden_size"),
         (lambda c: c.update(init="no/such/model"), "no/such/model"),

@@ -29,6 +29,7 @@ class MaskedBatch(NamedTuple):
     positions: np.ndarray  # int32 [B, P]: where pieces are asked for
     targets: np.ndarray  # int32 [B, P]: the pieces that were there
     weight: np.ndarray  # float32 [B, P]: 1, or 0 where fewer are asked for
+    shown: np.ndarray  # bool [B, L]: True at the text's pieces that nobody asks for
     swapped: np.ndarray  # int32 [B]: 1 where the segments are in the wrong order
 
     @property
@@ -156,6 +157,7 @@ class Passages:
             positions.astype(np.int32),
             np.take_along_axis(tokens, positions, axis=1).astype(np.int32),
             np.take_along_axis(chosen, positions, axis=1).astype(np.float32),
+            maskable & ~chosen,
             swapped[:, 0].astype(np.int32),
         )
 
@@ -200,7 +202,7 @@ def held_out(documents: int, share: float, seed: int) -> tuple[np.ndarray, np.nd
 
 
 class Plan(NamedTuple):
-    """So many batches of B passages."""
+    """So many batches of B passages; plans of the same ones go on where one ended."""
 
     passages: Passages
     batch_size: int
@@ -213,7 +215,13 @@ class _Steps:
     def __init__(self, plans: Sequence[Plan], seed: int):
         self.plans, self.seed = plans, seed
         self.ends = np.cumsum([plan.steps for plan in plans])
-        self._order = functools.lru_cache(maxsize=2)(self._make_order)
+        self.sources = list(dict.fromkeys(plan.passages for plan in plans))
+        drawn = dict.fromkeys(self.sources, 0)
+        self.begins = []  # of each plan: how many of its passages were drawn before
+        for passages, size, steps in plans:
+            self.begins.append(drawn[passages])
+            drawn[passages] += size * steps
+        self._order = functools.lru_cache(2 * len(drawn))(self._make_order)
 
     def __len__(self) -> int:
         return int(self.ends[-1])
@@ -221,17 +229,17 @@ class _Steps:
     def __getitem__(self, index: int) -> MaskedBatch:
         number = int(np.searchsorted(self.ends, index, side="right"))
         plan = self.plans[number]
-        count, size = len(plan.passages), plan.batch_size
+        size, source = plan.batch_size, self.sources.index(plan.passages)
         step = index - (self.ends[number] - plan.steps)
-        sample = step * size + np.arange(size)
-        epoch, place = sample // count, sample % count
-        which = np.array([self._order(number, e)[p] for e, p in zip(epoch, place)])
+        sample = self.begins[number] + step * size + np.arange(size)
+        epoch, place = np.divmod(sample, len(plan.passages))
+        which = np.array([self._order(source, e)[p] for e, p in zip(epoch, place)])
         random = np.random.Generator(np.random.Philox([self.seed, index]))
         return plan.passages.batch(which, random)
 
-    def _make_order(self, plan: int, epoch: int) -> np.ndarray:
-        random = np.random.default_rng([self.seed, plan, epoch])
-        return random.permutation(len(self.plans[plan].passages))
+    def _make_order(self, source: int, epoch: int) -> np.ndarray:
+        random = np.random.default_rng([self.seed, source, epoch])
+        return random.permutation(len(self.sources[source]))
 
 
 def train_iterator(
