@@ -24,6 +24,7 @@ from elbert_jax import (
     model_card,
     operating_point,
     recipes,
+    run_directory,
     trainer,
 )
 from elbert_jax.albert import AlbertConfig, Params
@@ -50,6 +51,7 @@ def train(config: Config, workdir: str | pathlib.Path) -> None:
     recipe = _check(config)
     if trainer.is_finished(config, workdir):
         return
+    run_directory.make(workdir)
     data = corpus.load(config, workdir)
     model_config, params = _initial_model(config, recipe, data)
     length, positions = config.data.max_seq_length, model_config.max_position_embeddings

@@ -18,7 +18,16 @@ import numpy as np
 import optax
 from jaxtyping import Array
 
-from elbert_jax import flops, hf, masked_lm, mimetic, model_card, trainer, weight_table
+from elbert_jax import (
+    flops,
+    hf,
+    masked_lm,
+    mimetic,
+    model_card,
+    run_directory,
+    trainer,
+    weight_table,
+)
 from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.data import passages, plain_text
 from elbert_jax.data.corpus import Config
@@ -116,6 +125,7 @@ def pretrain(config: Config, workdir: str | pathlib.Path) -> None:
     phases = _check(config)
     if trainer.is_finished(config, workdir):
         return
+    run_directory.make(workdir)
     tokenizer = plain_text.tokenizer(config, workdir)
     model_config, params = _initial_model(config, tokenizer)
     phases = _fitted(phases, model_config)

@@ -12,6 +12,13 @@ from elbert_jax.data.corpus import Config
 from elbert_jax.errors import UserError
 
 
+def make(workdir: pathlib.Path) -> None:
+    """Makes the folder; raises a UserError where nothing can be written in it."""
+    with output.writing(str(workdir)):
+        workdir.mkdir(parents=True, exist_ok=True)
+        (workdir / "lock").touch()
+
+
 @contextlib.contextmanager
 def claimed(workdir: pathlib.Path, config: Config) -> Iterator[None]:
     """Makes the folder, with the configuration in it, and keeps other processes out.
@@ -19,10 +26,8 @@ def claimed(workdir: pathlib.Path, config: Config) -> Iterator[None]:
     Raises:
       UserError: another process trains there, or nothing can be written there.
     """
-    with output.writing(str(workdir)):
-        workdir.mkdir(parents=True, exist_ok=True)
-        lock = open(workdir / "lock", "w")
-    with lock:
+    make(workdir)
+    with open(workdir / "lock", "w") as lock:
         output.hold(
             lock,
             f"another process trains in {workdir}: wait for it, or name another "

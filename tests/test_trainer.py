@@ -239,3 +239,10 @@ def test_accumulated_batches_are_one_large_batch():
             state, _ = step(state, batch, jax.random.key(0), np.float32(1))
         moved.append(state.params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), *moved)
+
+
+def test_a_workdir_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    config = runs.fine_tuning(tmp_path)
+    with pytest.raises(UserError, match="cannot be written: Not a directory"):
+        finetuning.train(config, tmp_path / "file" / "work")
