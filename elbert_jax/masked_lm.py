@@ -5,7 +5,7 @@ times the layer is applied.
 
 References:
     Ma et al., "Drop your Decoder: Pre-training with Bag-of-Word Prediction for Dense
-    Passage Retrieval", SIGIR 2024, section 3: [CLS] through the masked-word head.
+    Passage Retrieval", SIGIR 2024: [CLS] through the masked-word head.
     Lan et al., "ALBERT: A Lite BERT for Self-supervised Learning of Language
     Representations", ICLR 2020, section 3.1.
 """

@@ -67,22 +67,24 @@ def make_loss(
     def loss(variables: Any, batch: MaskedBatch, key: Array):
         model = masked_lm.bind(config, variables["model"])
         logits = model(*batch.inputs, depth=depth, every=every, remat=remat, key=key)
-        scores = _scores(batch, logits)
+        scores = _scores(batch, logits, bag_of_words > 0)
         total = scores["mlm_loss"].mean() + scores["sop_loss"].mean()
         if bag_of_words:
             total += bag_of_words * scores["bow_loss"].mean()
-        else:
-            del scores["bow_loss"]  # so that it is not computed
         return total, {name: values[-1] for name, values in scores.items()}
 
     return loss
 
 
-def _scores(batch: MaskedBatch, logits: masked_lm.Logits) -> dict[str, Array]:
+def _scores(
+    batch: MaskedBatch, logits: masked_lm.Logits, bag: bool
+) -> dict[str, Array]:
     """Returns mean losses, in nats, and accuracies, [R]; the bag of words' is [D]."""
     asked = jax.vmap(functools.partial(_asked, batch))(logits.pieces, logits.order)
-    bag = jax.vmap(functools.partial(_bag_of_words, batch))(logits.bag)
-    return asked | {"bow_loss": bag}
+    if not bag:
+        return asked
+    bow_loss = jax.vmap(functools.partial(_bag_of_words, batch))(logits.bag)
+    return asked | {"bow_loss": bow_loss}
 
 
 def _asked(batch: MaskedBatch, pieces: Array, order: Array) -> dict[str, Array]:
@@ -106,12 +108,18 @@ def _bag_of_words(batch: MaskedBatch, logits: Array) -> Array:
     return (jnp.where(batch.shown, loss, 0).sum(1) / count).mean()
 
 
-@functools.partial(jax.jit, static_argnames=("config", "depth", "every"))
+@functools.partial(jax.jit, static_argnames=("config", "depth", "every", "bag"))
 def _held_out_scores(
-    params: Params, batch: MaskedBatch, *, config: AlbertConfig, depth: int, every: int
+    params: Params,
+    batch: MaskedBatch,
+    *,
+    config: AlbertConfig,
+    depth: int,
+    every: int,
+    bag: bool,
 ) -> dict[str, Array]:
     logits = masked_lm.bind(config, params)(*batch.inputs, depth=depth, every=every)
-    return _scores(batch, logits)
+    return _scores(batch, logits, bag)
 
 
 def pretrain(config: Config, workdir: str | pathlib.Path) -> None:
@@ -293,6 +301,7 @@ class _MaskedLM:
         count = max(1, self.config.eval_tokens // (rows * phase.length))
         batches = passages.eval_batches(self.held_out[phase.length], rows, count)
         settings = {"depth": phase.depth, "every": every, "config": self.model_config}
+        settings["bag"] = self.config.bag_of_words > 0
         seen = [
             jax.device_get(_held_out_scores(params, batch, **settings))
             for batch in batches

@@ -195,8 +195,7 @@ def test_a_bag_of_words_is_learned_at_every_layer_with_word_vectors_frozen(
     assert (np.array(losses[1]) < 0.7 * np.array(losses[0])).all()
 
 
-def test_the_bag_of_words_is_of_the_pieces_that_a_row_shows(finished):
-    config, _ = finished
+def test_the_bag_of_words_is_of_the_pieces_that_a_row_shows():
     draw = np.random.default_rng(0)
     tokens = draw.integers(0, 9, (3, 6), np.int32)
     shown = np.array([[0, 1, 1, 0, 1, 0], [0, 1, 1, 1, 0, 0], [0] * 6], bool)
