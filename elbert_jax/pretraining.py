@@ -300,8 +300,12 @@ class _MaskedLM:
         rows = self._rows(phase.length)
         count = max(1, self.config.eval_tokens // (rows * phase.length))
         batches = passages.eval_batches(self.held_out[phase.length], rows, count)
-        settings = {"depth": phase.depth, "every": every, "config": self.model_config}
-        settings["bag"] = self.config.bag_of_words > 0
+        settings = {
+            "config": self.model_config,
+            "depth": phase.depth,
+            "every": every,
+            "bag": self.config.bag_of_words > 0,
+        }
         seen = [
             jax.device_get(_held_out_scores(params, batch, **settings))
             for batch in batches
