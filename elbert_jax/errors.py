@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
+from elbert_jax import interruption
+
 
 class UserError(ValueError):
     """Something the user can mend; the message is one line that says what."""
@@ -37,6 +39,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
 
     def guarded(argv: Sequence[str]) -> None:
         warnings.showwarning = warn
+        interruption.listen()
         try:
             main(argv)
         except UserError as error:

@@ -9,7 +9,7 @@ import os
 
 from absl import flags
 
-from elbert_jax import errors, interruption, machine_cache, prediction
+from elbert_jax import errors, machine_cache, prediction
 from elbert_jax.classifier import Classifier
 from elbert_jax.data import rows
 from elbert_jax.errors import UserError
@@ -35,7 +35,6 @@ def main(argv):
     machine_cache.keep_programs()
     if not (_MODEL.value and _INPUT.value and _OUTPUT.value):
         raise UserError("--model, --input and --output are all needed")
-    interruption.listen()
     input, output = map(os.path.expanduser, (_INPUT.value, _OUTPUT.value))
     prediction.check(input, output)
     classifier = Classifier.from_pretrained(

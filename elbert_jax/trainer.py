@@ -3,6 +3,7 @@
 import contextlib
 import pathlib
 import shutil
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
@@ -11,7 +12,7 @@ import grain
 import jax
 import tqdm
 
-from elbert_jax import optimizer, roofline, run_directory
+from elbert_jax import interruption, optimizer, roofline, run_directory
 from elbert_jax.checkpoint import Checkpoints
 from elbert_jax.data.corpus import Config
 from elbert_jax.errors import UserError
@@ -96,7 +97,7 @@ def fit(config: Config, workdir: pathlib.Path, objective: Objective) -> None:
     """Trains for `objective`, and leaves a model directory in `workdir/model`.
 
     Started again after a kill, it goes on from the newest checkpoint and gives the
-    losses of a run that was never stopped.
+    losses of a run that was never stopped; a signal makes it keep one first.
 
     Raises:
       UserError: the loss is not finite, or another process trains there.
@@ -138,6 +139,7 @@ class _Run:
         with (
             contextlib.closing(self.latest),
             contextlib.closing(MetricWriter(self.workdir, first)) as writer,
+            interruption.waiting(),
             tqdm.tqdm(total=self.total, initial=first, unit="batch") as bar,
         ):
             meter = _Meter(objective, effort)
@@ -154,7 +156,8 @@ class _Run:
                 meter.count(batch, step)
                 bar.update()
                 evaluates = course.evaluates(step)
-                keeps = evaluates or step % config.checkpoint_every == 0
+                stops = interruption.asked()
+                keeps = evaluates or stops or step % config.checkpoint_every == 0
                 if keeps or step % config.log_every == 0:
                     self._check(state)
                     rates = meter.read()
@@ -171,6 +174,11 @@ class _Run:
                     record = {"batches": batches.get_state(), "effort": meter.effort}
                     self.latest.save(step, state, record)
                     meter.reset()  # neither is training
+                if stops:
+                    kept = f"step {step} of {self.total} is kept"
+                    advice = f"{kept}: the same command goes on from there"
+                    tqdm.tqdm.write(advice, file=sys.stderr)
+                    raise KeyboardInterrupt
 
     def _course(self, step: int) -> Course:
         return next(course for course in self.courses if step <= course.end)

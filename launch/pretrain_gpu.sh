@@ -24,7 +24,7 @@ if ! "$python" -c 'import jax; raise SystemExit(jax.default_backend() != "gpu")'
 fi
 export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$PWD/.jax_cache}
 status=0
-timeout --signal=INT "${MINUTES:-8.5}m" "$python" -m elbert_jax.pretrain \
+timeout --foreground --signal=INT "${MINUTES:-8.5}m" "$python" -m elbert_jax.pretrain \
   --config="${CONFIG:-configs/pretrain_base.py}" --workdir="$workdir" \
   --config.data.files="$files" --config.data.tokenizer="${TOKENIZER:-}" || status=$?
 if [ "$status" -eq 124 ]; then

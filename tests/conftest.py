@@ -3,6 +3,8 @@
 import os
 import pathlib
 import shutil
+import signal
+from collections.abc import Iterator
 
 import jax
 import pytest
@@ -13,6 +15,7 @@ from elbert_jax import (
     ConfidenceWindow,
     albert,
     hf,
+    interruption,
     machine_cache,
     operating_point,
     prediction,
@@ -41,6 +44,18 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 machine_cache.keep_programs()
 
 SHARED_DATA = pathlib.Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def listening() -> Iterator[None]:
+    """Signals stop a job as they stop a command, and pytest as ever after it."""
+    numbers = signal.SIGINT, signal.SIGTERM
+    handlers = [signal.getsignal(number) for number in numbers]
+    interruption.listen()
+    yield
+    interruption.listen()  # and no job after it is asked to stop
+    for number, handler in zip(numbers, handlers):
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -121,6 +121,10 @@ def assert_killed_or_not_is_the_same(
     _assert_same(killed, whole)
 
 
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
 def assert_interrupted_or_not_is_the_same(
     start: Callable[[Any, pathlib.Path], None],
     config: Any,
@@ -128,8 +132,9 @@ def assert_interrupted_or_not_is_the_same(
     workdir: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
     rows: Sequence[int],
+    stop: Callable[[], None] = interrupt,
 ) -> None:
-    """Does a run again, interrupted before so many rows, as a keyboard does it.
+    """Does a run again, interrupted at so many rows.
 
     Args:
       start: what trains a configuration in a workdir, here and now.
@@ -138,12 +143,13 @@ def assert_interrupted_or_not_is_the_same(
       workdir: of the one that is interrupted.
       monkeypatch: of the test.
       rows: in the log at which it is, start by start.
+      stop: interrupts it, by default as a keyboard does.
     """
     write = MetricWriter.write
 
     def interrupted(self: Any, *row: Any) -> None:
         if len(rows_of(workdir)) == count:
-            raise KeyboardInterrupt
+            stop()
         write(self, *row)
 
     monkeypatch.setattr(MetricWriter, "write", interrupted)

@@ -16,7 +16,7 @@ CONFIG = pathlib.Path(__file__).parents[1] / "configs" / "sst2_scratch.py"
 
 
 @pytest.fixture
-def ended(monkeypatch, capsys):
+def ended(monkeypatch, capsys, listening):
     """Starts a command with flags; returns its status and its standard error."""
 
     def start(main, *words: str) -> tuple[object, str]:

@@ -239,25 +239,18 @@ def test_scores_that_are_not_finite_become_null(tmp_path, answerer, capsys):
         assert told.startswith("warning: 50 of 50 answers have no score")
 
 
+@pytest.mark.usefixtures("listening")
 def test_a_signal_whose_exception_was_dropped_stops_after_the_chunk(
     tmp_path, answerer, capsys
 ):
     source, target = write_rows(tmp_path / "in.tsv"), str(tmp_path / "a.tsv")
-    handlers = {
-        each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        interruption.listen()
-        with pytest.raises(KeyboardInterrupt):  # as in a callback, which drops it
-            signal.raise_signal(signal.SIGTERM)
-        with pytest.raises(KeyboardInterrupt):
-            prediction.predict(answerer, source, target)
-        assert "4 rows are done: the same command goes on" in capsys.readouterr().err
-        interruption.listen()
+    with pytest.raises(KeyboardInterrupt):  # as in a callback, which drops it
+        signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
         prediction.predict(answerer, source, target)
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    assert "4 rows are done: the same command goes on" in capsys.readouterr().err
+    interruption.listen()
+    prediction.predict(answerer, source, target)
     assert "rows are answered" in capsys.readouterr().out
 
 

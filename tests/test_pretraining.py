@@ -1,6 +1,7 @@
 """Pretraining: it learns, it can be killed, and others can go on from its model."""
 
 import pathlib
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from configs import default, pretrain_default
-from elbert_jax import finetuning, hf, pretraining, weight_table
+from elbert_jax import finetuning, hf, interruption, pretraining, weight_table
 from elbert_jax.data import plain_text
 from elbert_jax.data.passages import MaskedBatch
 from elbert_jax.errors import UserError
@@ -101,13 +102,24 @@ def test_a_run_learns_and_logs_its_speed(finished):
     assert last["validation_mlm_perplexity"] == pytest.approx(perplexity)
 
 
-def test_interrupted_between_phases_it_gives_the_same_losses(
-    tmp_path, finished, monkeypatch
+@pytest.mark.usefixtures("listening")
+def test_a_signal_makes_it_keep_the_step_and_gives_the_same_losses(
+    tmp_path, finished, monkeypatch, capsys
 ):
+    def start(config, workdir):
+        interruption.listen()
+        pretraining.pretrain(config, workdir)
+
+    def stop():
+        signal.raise_signal(signal.SIGTERM)
+
     config, whole = finished
     runs.assert_interrupted_or_not_is_the_same(
-        pretraining.pretrain, config, whole, tmp_path / "work", monkeypatch, (33,)
+        start, config, whole, tmp_path / "work", monkeypatch, (33,), stop
     )
+    told = capsys.readouterr()
+    assert "step 34 of 60 is kept: the same command goes on from there" in told.err
+    assert "going on from step 34 of 60" in told.out
 
 
 def test_the_card_says_what_was_seen(finished):
