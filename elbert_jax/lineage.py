@@ -28,21 +28,30 @@ def read(directory: pathlib.Path) -> Origin:
 
 
 def methods(
-    models: Sequence[str], sets: Sequence[str], origins: Sequence[Origin]
+    models: Sequence[str],
+    sets: Sequence[str],
+    origins: Sequence[Origin],
+    groups: Sequence[str],
 ) -> list[str]:
     """Returns what to call the method of each model, on the set that it is tried on.
 
     Models of one method that differ in their seed only share its name, and so do plain
     models of several depths. Where they differ in more, or not even in their seed, the
     model's own name is added.
+
+    Args:
+      models: directories, or ids of the hub.
+      sets: names of theirs.
+      origins: theirs.
+      groups: what the user calls those that belong together, or ""; it is added too.
     """
-    groups = collections.defaultdict(list)
+    names = [f"{o.method} {name}".strip() for o, name in zip(origins, groups)]
+    alike_but_seeds = collections.defaultdict(list)
     for number, (origin, where) in enumerate(zip(origins, sets, strict=True)):
         depth = origin.settings.get("num_hidden_layers")
         size = depth if origin.method == PLAIN else None
-        groups[where, origin.method, size].append(number)
-    names = [origin.method for origin in origins]
-    for group in groups.values():
+        alike_but_seeds[where, names[number], size].append(number)
+    for group in alike_but_seeds.values():
         members = [origins[number] for number in group]
         seeds = {member.seed for member in members}
         alike = all(member.settings == members[0].settings for member in members)

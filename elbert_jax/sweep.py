@@ -3,6 +3,8 @@
     python -m elbert_jax.sweep --models=DIR,DIR --file=dev.tsv --output=runs/sweep
 
 The engine confirms chosen points. A second start takes the logits from the cache.
+Models of several seeds share a line; others that belong together are named so:
+--models=old=DIR,old=DIR,new=DIR,new=DIR.
 """
 
 import functools
@@ -23,7 +25,7 @@ from elbert_jax.data import output, tasks
 from elbert_jax.errors import UserError
 from elbert_jax.sweeping import LabelledSet, Plan
 
-_MODELS = flags.DEFINE_list("models", None, "Model directories, or hub ids.")
+_MODELS = flags.DEFINE_list("models", None, "Directories, or hub ids: [NAME=]DIR.")
 _FILE = flags.DEFINE_list("file", None, "Labelled file: one for all models, or each.")
 _TASK = flags.DEFINE_list("task", None, "Named tasks instead of files.")
 flags.adopt_module_key_flags(labelled_flags)
@@ -41,7 +43,8 @@ _CACHE = flags.DEFINE_string("cache_dir", None, "For logits; else OUTPUT/cache."
 def main(argv):
     del argv
     machine_cache.keep_programs()
-    models, names = _MODELS.value or [], _FILE.value or _TASK.value or []
+    named, names = _MODELS.value or [], _FILE.value or _TASK.value or []
+    groups, models = zip(*map(_split, named)) if named else ((), ())
     if not (models and _OUTPUT.value) or bool(_FILE.value) == bool(_TASK.value):
         raise UserError("give --models=DIR,..., --output=DIR, and --file or --task")
     if len(names) not in (1, len(models)):
@@ -54,11 +57,19 @@ def main(argv):
     plan = Plan(_WINDOW.value, speed_ups, _REPEATS.value, _SLOTS.value, cache)
     sets = [_read(name) for name in names] * (len(models) // len(names))
     try:
-        runs, rows = sweeping.sweep(models, sets, plan)
+        runs, rows = sweeping.sweep(models, sets, plan, groups)
     except Disagreement as error:
         sys.exit(f"error: {error}")
     print(sweep_report.write(folder, runs, rows, _WINDOW.value))
     print(f"{len(rows):,} rows, tables of every exit and pictures are in {folder}")
+
+
+def _split(model: str) -> tuple[str, str]:
+    """Returns a model's group, "" if it has no name, and where the model is."""
+    if pathlib.Path(model).expanduser().exists():
+        return "", model
+    group, _, directory = model.rpartition("=")
+    return group, directory
 
 
 @functools.cache

@@ -51,7 +51,10 @@ class Plan:
 
 
 def sweep(
-    models: Sequence[str], sets: Sequence[LabelledSet], plan: Plan
+    models: Sequence[str],
+    sets: Sequence[LabelledSet],
+    plan: Plan,
+    groups: Sequence[str],
 ) -> tuple[list[Run], list[Row]]:
     """Tries every model on its set.
 
@@ -59,6 +62,7 @@ def sweep(
       models: directories, or ids of the hub.
       sets: of each model.
       plan: see there.
+      groups: see `lineage.methods`.
 
     Returns:
       The runs, and the rows of `replay`. Some points are confirmed, which adds what
@@ -71,7 +75,8 @@ def sweep(
       Disagreement: the engine does otherwise than the replay.
     """
     origins = [lineage.read(hub.directory(model)) for model in models]
-    methods = lineage.methods(models, [each.name for each in sets], origins)
+    names = [each.name for each in sets]
+    methods = lineage.methods(models, names, origins, groups)
     runs, rows, confirmed = [], [], set[tuple[str, ...]]()
     encodings = dict[tuple, Encoded]()
     for number in tqdm.trange(len(models), unit="model", disable=None):

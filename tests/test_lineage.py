@@ -18,10 +18,11 @@ def test_a_record_is_read_and_its_absence_is_elbert(tmp_path):
         assert lineage.read(tmp_path) == (*want, settings)
 
 
-def methods(*models):
+def methods(*models, groups=None):
     """Takes (method, seed, depth, set) tuples, of models called a, b, c."""
     origins = [Origin(m, seed, {"num_hidden_layers": d}) for m, seed, d, _ in models]
-    return lineage.methods("abcdef"[: len(models)], [m[3] for m in models], origins)
+    names, sets = "abcdef"[: len(models)], [model[3] for model in models]
+    return lineage.methods(names, sets, origins, groups or [""] * len(models))
 
 
 def test_models_that_differ_in_their_seed_only_share_a_name():
@@ -38,6 +39,15 @@ def test_models_that_differ_in_more_are_told_apart():
     assert methods(*no_seeds) == ["elbert a", "elbert b"]
     depths = [("elbert", 1, 12, "sst"), ("elbert", 2, 6, "sst")]
     assert methods(*depths) == ["elbert a", "elbert b"]
+
+
+def test_a_group_has_its_own_name():
+    seeds = [("elbert", 1, 12, "sst"), ("elbert", 2, 12, "sst")] * 2
+    want = ["elbert old", "elbert old", "elbert new", "elbert new"]
+    assert methods(*seeds, groups=["old", "old", "new", "new"]) == want
+    assert methods(*seeds, groups=["", "", "new", "new"])[:2] == ["elbert"] * 2
+    assert methods(*seeds, groups=["x"] * 4)[2] == "elbert x c"
+    assert lineage.is_plain(methods(("plain", 1, 3, "sst"), groups=["x"])[0])
 
 
 def test_plain_models_of_all_depths_share_a_name():

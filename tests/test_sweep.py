@@ -59,9 +59,10 @@ def start(code: str, *flags: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_command_and_a_second_start(folder, capsys):
     models, output = [f"{folder}/{name}" for name in "abcd"], folder / "sweep"
+    named = [*models[:3], f"theirs={models[3]}"]
     source = folder / "one_is_long.tsv"
     source.write_text((folder / "texts.tsv").read_text() + f"{'bank ' * 40}\t0\n")
-    flags = [f"--models={','.join(models)}", f"--file={source}"]
+    flags = [f"--models={','.join(named)}", f"--file={source}"]
     flags += [f"--output={output}", "--window=3", "--confirm=2", "--repeats=1"]
     done = start(FEW + RUN, *flags, "--slots=8")
     assert done.returncode == 0
@@ -83,7 +84,7 @@ def test_the_command_and_a_second_start(folder, capsys):
         ("elbert", 1, "patience", None),
         ("elbert", 1, "fixed_depth", None),
         ("plain", 1, "fixed_depth", None),  # of further methods, their own
-        ("pabee", 1, "monotone", 3),
+        ("pabee theirs", 1, "monotone", 3),
     ]
     assert all(row["moved_texts"] <= row["edge_texts"] for row in timed)
     names = ("methods", "tasks", "criteria", "windows", "exit_layers", "puzzlement")
@@ -94,7 +95,7 @@ def test_the_command_and_a_second_start(folder, capsys):
     texts = corpus.read_file(str(source))
     plan = Plan(window=3, speed_ups=(), repeats=1, slots=8, cache=output / "cache")
     _, again = sweeping.sweep(
-        [models[2]], [LabelledSet("texts", "accuracy", texts)], plan
+        [models[2]], [LabelledSet("texts", "accuracy", texts)], plan, [""]
     )
     assert "the logits of 25 texts are in" in capsys.readouterr().out
     before = trade_off.select(rows, method="plain")
