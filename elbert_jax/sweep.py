@@ -66,10 +66,11 @@ def main(argv):
 
 def _split(model: str) -> tuple[str, str]:
     """Returns a model's group, "" if it has no name, and where the model is."""
-    if pathlib.Path(model).expanduser().exists():
-        return "", model
     group, _, directory = model.rpartition("=")
-    return group, directory
+    if not directory:
+        raise UserError(f"--models: {model!r} names no directory")
+    whole = pathlib.Path(model).expanduser().exists()  # a name that has a "="
+    return ("", model) if whole else (group, directory)
 
 
 @functools.cache
