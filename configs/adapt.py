@@ -3,10 +3,12 @@
 Run:    python -m elbert_jax.pretrain --config=configs/adapt.py --workdir=runs/adapt \
             --config.init=DIR_OR_HUB_ID --config.data.files=filings.jsonl.gz
         then train with --config.init=runs/adapt/model
-Expect: from models/albert-mini-en not yet measured. From the encoder before it, on 10
-        million tokens of film reviews at a rate of 8e-4, 0.23 to 0.25 of the held-out
-        masked pieces right; SST-2 gained two points after one epoch and half a point
-        after two (one seed).
+Expect: models/albert-mini-en, on 1.1 million tokens of film reviews (0.53 hours on one
+        core): held-out perplexity after layer 12 from 359 to 182, and on SST-2 0.782
+        where it has 0.778 (medians of three seeds). With --config.steps=600
+        --config.phases='((12,64,1.0),)' --config.batch_tokens=2048
+        --config.learning_rate=5e-4 --config.bag_of_words=1.0. Keep to the full depth:
+        1,050 steps at depth 3 and 450 at depth 12 (8e-4) left layer 12 at 529.
 """
 
 from configs import pretrain_default
