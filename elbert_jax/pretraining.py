@@ -13,15 +13,14 @@ from typing import Any, NamedTuple
 
 import grain
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array
 
 from elbert_jax import (
     flops,
     hf,
     masked_lm,
+    masked_lm_loss,
     mimetic,
     model_card,
     run_directory,
@@ -35,7 +34,7 @@ from elbert_jax.data.passages import MaskedBatch, Passages, Vocabulary
 from elbert_jax.data.plain_text import PlainText
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
-from elbert_jax.stage import Loss, Stage, everything
+from elbert_jax.stage import Stage, everything
 from elbert_jax.trainer import GRADIENT, Effort, Evaluation
 
 
@@ -45,67 +44,6 @@ class Phase(NamedTuple):
     depth: int  # 0: the model's own
     length: int
     share: float  # of the steps
-
-
-def make_loss(
-    config: AlbertConfig, depth: int, every: int, remat: bool, bag_of_words: float
-) -> Loss:
-    """Returns the loss of `{"model": AlbertForPreTraining's parameters}`.
-
-    It is the mean over the layers that speak of the masked pieces' and the sentence
-    order's cross-entropies, and over all layers of the bag of words'. It measures them
-    at the last, and the accuracies of the first two.
-
-    Args:
-      config: shape of the model.
-      depth: times the layer is applied.
-      every: see `masked_lm.AlbertForPreTraining`.
-      remat: likewise.
-      bag_of_words: weight of the loss of that name.
-    """
-
-    def loss(variables: Any, batch: MaskedBatch, key: Array):
-        model = masked_lm.bind(config, variables["model"])
-        logits = model(*batch.inputs, depth=depth, every=every, remat=remat, key=key)
-        scores = _scores(batch, logits, bag_of_words > 0)
-        total = scores["mlm_loss"].mean() + scores["sop_loss"].mean()
-        if bag_of_words:
-            total += bag_of_words * scores["bow_loss"].mean()
-        return total, {name: values[-1] for name, values in scores.items()}
-
-    return loss
-
-
-def _scores(
-    batch: MaskedBatch, logits: masked_lm.Logits, bag: bool
-) -> dict[str, Array]:
-    """Returns mean losses, in nats, and accuracies, [R]; the bag of words' is [D]."""
-    asked = jax.vmap(functools.partial(_asked, batch))(logits.pieces, logits.order)
-    if not bag:
-        return asked
-    bow_loss = jax.vmap(functools.partial(_bag_of_words, batch))(logits.bag)
-    return asked | {"bow_loss": bow_loss}
-
-
-def _asked(batch: MaskedBatch, pieces: Array, order: Array) -> dict[str, Array]:
-    cross_entropy = optax.softmax_cross_entropy_with_integer_labels
-    weight, asked = batch.weight, jnp.maximum(batch.weight.sum(), 1.0)
-    hits = (pieces.argmax(-1) == batch.targets).astype(jnp.float32)
-    in_order = (order.argmax(-1) == batch.swapped).astype(jnp.float32)
-    return {
-        "mlm_loss": (cross_entropy(pieces, batch.targets) * weight).sum() / asked,
-        "mlm_accuracy": (hits * weight).sum() / asked,
-        "sop_loss": cross_entropy(order, batch.swapped).mean(),
-        "sop_accuracy": in_order.mean(),
-    }
-
-
-def _bag_of_words(batch: MaskedBatch, logits: Array) -> Array:
-    """Returns the mean loss, in nats, of the pieces that a row shows, all alike."""
-    of_pieces = jnp.take_along_axis(logits, batch.tokens, axis=-1)  # [B, L]
-    loss = jax.nn.logsumexp(logits, axis=-1, keepdims=True) - of_pieces
-    count = jnp.maximum(batch.shown.sum(1), 1)
-    return (jnp.where(batch.shown, loss, 0).sum(1) / count).mean()
 
 
 @functools.partial(jax.jit, static_argnames=("config", "depth", "every", "bag"))
@@ -119,7 +57,7 @@ def _held_out_scores(
     bag: bool,
 ) -> dict[str, Array]:
     logits = masked_lm.bind(config, params)(*batch.inputs, depth=depth, every=every)
-    return _scores(batch, logits, bag)
+    return masked_lm_loss.scores(batch, logits, bag)
 
 
 def pretrain(config: Config, workdir: str | pathlib.Path) -> None:
@@ -245,7 +183,7 @@ class _MaskedLM:
         steps = np.diff(np.rint(ends).astype(int), prepend=0)
         heads = config.mlm_every, config.remat, config.bag_of_words
         losses = [
-            (int(count), make_loss(model_config, phase.depth, *heads))
+            (int(count), masked_lm_loss.make(model_config, phase.depth, *heads))
             for count, phase in zip(steps, phases)
         ]
         trains = _all_but_words if config.freeze_words else everything
@@ -296,7 +234,7 @@ class _MaskedLM:
     def _measure(
         self, params: Params, phase: Phase, every: int = 0
     ) -> dict[str, np.ndarray]:
-        """Returns what the heads reach on held-out text, by layer; see `_scores`."""
+        """Returns what the heads reach on held-out text, by layer."""
         rows = self._rows(phase.length)
         count = max(1, self.config.eval_tokens // (rows * phase.length))
         batches = passages.eval_batches(self.held_out[phase.length], rows, count)

@@ -20,7 +20,8 @@ data.example data.synthetic data.tasks data.rows data.sources
 data.preprocessing data.tokenization data.vocabulary data.batching data.corpus
 data.documents data.token_store data.word_vectors data.passages data.plain_text
 labelled_flags data.output journal answers tables model_card metric_writer run_directory
-lineage optimizer evaluation logit_cache stage trainer recipes finetuning pretraining
+lineage optimizer evaluation logit_cache stage trainer recipes finetuning
+masked_lm_loss pretraining
 engine budget ladder token_exit classifier baselines throughput speed scorecard
 confirmation prediction calibration guarantee scheduler inspection patterns
 trace_text trace_chart trace_page trade_off replay sweeping

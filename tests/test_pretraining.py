@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from configs import default, pretrain_default
-from elbert_jax import finetuning, hf, interruption, pretraining, weight_table
+from elbert_jax import (
+    finetuning,
+    hf,
+    interruption,
+    masked_lm_loss,
+    pretraining,
+    weight_table,
+)
 from elbert_jax.data import plain_text
 from elbert_jax.data.passages import MaskedBatch
 from elbert_jax.errors import UserError
@@ -219,7 +226,7 @@ def test_the_bag_of_words_is_of_the_pieces_that_a_row_shows():
         odds = np.exp(logits[row]) / np.exp(logits[row]).sum()
         losses = [-np.log(odds[t]) for t in tokens[row, shown[row]]]
         by_row.append(np.mean(losses) if losses else 0.0)
-    got = pretraining._bag_of_words(batch, jnp.asarray(logits))
+    got = masked_lm_loss._bag_of_words(batch, jnp.asarray(logits))
     np.testing.assert_allclose(got, np.mean(by_row), rtol=1e-5)
 
 
