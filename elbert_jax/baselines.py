@@ -24,19 +24,19 @@ from elbert_jax.exits import Criterion
 from elbert_jax.ladder import Answers
 
 Room = Callable[[np.ndarray], np.ndarray]  # L to the most texts of a batch
-_USUAL, _LEAST = 16, 32  # tokens of a text, texts of a batch
+_USUAL, _LEAST = 16, 32  # tokens of a text, texts of a batch with early exit
 _SIZES = 8  # that a shrinking batch may have: each compiles
-_LENGTHS = 24  # about as many padded lengths at most
+_IN_CACHE = 1024  # tokens that a CPU takes at once
 
 
-def room(texts: int) -> Room:
+def room(texts: int, least: int = 1) -> Room:
     """Returns the sizes of batches that hold so many texts of 16 tokens.
 
-    Of longer ones they hold fewer, but no less than 32 if there are as many.
+    Of longer ones they hold fewer, but no less than `least` if there are as many.
     """
 
     def of(length: np.ndarray) -> np.ndarray:
-        return np.clip(texts * _USUAL // length, min(texts, _LEAST), texts)
+        return np.clip(texts * _USUAL // length, min(texts, least), texts)
 
     return of
 
@@ -62,44 +62,62 @@ def cut(
 
 
 def _batches(
-    classifier: Classifier, encoded: Encoded, most: Room | None = None
+    classifier: Classifier, encoded: Encoded, most: Room
 ) -> Iterator[tuple[np.ndarray, int]]:
-    most = most or room(classifier.slots)
-
-    few = len(encoded) <= _LENGTHS * classifier.slots  # batches: each has its own
-    fewest = 1 if few else len(encoded) // _LENGTHS
     lengths = classifier.buckets or batching.fitting_lengths(
-        encoded.lengths, lambda _: fewest, classifier.max_length
+        encoded.lengths, lambda _: 1, classifier.max_length
     )
     return cut(encoded.lengths, lengths, most)
 
 
-@functools.partial(jax.jit, static_argnames="config")
-def _last_layer(params: Params, batch: Batch, *, config: AlbertConfig) -> Array:
+@functools.partial(jax.jit, static_argnames=("config", "pieces"))
+def _last_layer(
+    params: Params, batch: Batch, *, config: AlbertConfig, pieces: int
+) -> Array:
     model = albert.bind(config, params)
-    tokens, mask, types = batch.inputs
 
-    def step(x: Array, _: None) -> tuple[Array, None]:
-        return model.layer(x, mask), None
+    def answer(inputs: tuple[Array, Array, Array]) -> Array:
+        tokens, mask, types = inputs
 
-    x = model.embed(tokens, types)
-    x, _ = jax.lax.scan(step, x, length=config.num_hidden_layers)
-    return model.classify(x)
+        def step(x: Array, _: None) -> tuple[Array, None]:
+            return model.layer(x, mask), None
+
+        x = model.embed(tokens, types)
+        x, _ = jax.lax.scan(step, x, length=config.num_hidden_layers - 1)
+        return model.classify(model.layer(x, mask, readers=1))
+
+    each = jax.tree.map(lambda x: x.reshape(pieces, -1, x.shape[1]), batch.inputs)
+    return jax.lax.map(answer, each).reshape(-1, config.num_labels)
+
+
+def _full_batches(
+    classifier: Classifier, encoded: Encoded, most: Room | None
+) -> Iterator[tuple[np.ndarray, Batch, int]]:
+    """Yields rows, their batch, and how many pieces of it fit into a CPU's cache."""
+    on_cpu = jax.default_backend() == "cpu"
+    for rows, length in _batches(classifier, encoded, most or room(classifier.slots)):
+        pieces = -(-len(rows) * length // _IN_CACHE) if on_cpu else 1
+        size = pieces * -(-len(rows) // pieces)
+        yield rows, batching.pad(encoded, rows, length, size), pieces
 
 
 def full_depth(
     classifier: Classifier, encoded: Encoded, most: Room | None = None
 ) -> Answers:
-    """Answers at the last layer, in length-sorted batches of `room(slots)`, or most."""
-    config = classifier.config
+    """Answers at the last layer, in length-sorted batches of `room(slots)`, or most.
+
+    Of that layer only the first token is computed, which the head reads.
+    """
+    params, config = classifier.params, classifier.config
     depth, answers = config.num_hidden_layers, Answers.empty(config, len(encoded))
     outputs = []
-    for rows, length in _batches(classifier, encoded, most):
-        batch = batching.pad(encoded, rows, length)
-        outputs.append((rows, _last_layer(classifier.params, batch, config=config)))
-        answers.add_steps(depth * len(rows), depth * len(rows), length)
+    for rows, batch, pieces in _full_batches(classifier, encoded, most):
+        output = _last_layer(params, batch, config=config, pieces=pieces)
+        outputs.append((rows, output))
+        count, length = batch.tokens.shape
+        answers.add_steps(depth * count, depth * len(rows), length)
     for rows, logits in outputs:  # the host has not waited so far
-        answers.logits[rows] = np.asarray(logits)
+        answers.logits[rows] = np.asarray(logits)[: len(rows)]
     answers.layers[:] = depth
     return answers
 
@@ -109,10 +127,11 @@ def warm_full_depth(
 ) -> None:
     """Runs one batch of each shape that `full_depth` would run."""
     shapes = {}
-    for rows, length in _batches(classifier, encoded, most):
-        shapes[len(rows), length] = batching.pad(encoded, rows, length)
-    for batch in shapes.values():
-        np.asarray(_last_layer(classifier.params, batch, config=classifier.config))
+    for _, batch, pieces in _full_batches(classifier, encoded, most):
+        shapes[batch.tokens.shape] = batch, pieces
+    params, config = classifier.params, classifier.config
+    for batch, pieces in shapes.values():
+        np.asarray(_last_layer(params, batch, config=config, pieces=pieces))
 
 
 def static_batches(classifier: Classifier, encoded: Encoded) -> Answers:
@@ -122,7 +141,7 @@ def static_batches(classifier: Classifier, encoded: Encoded) -> Answers:
     """
     config, answers = classifier.config, Answers.empty(classifier.config, len(encoded))
     ids, finished = np.arange(len(encoded), dtype=np.int32), []
-    for rows, length in _batches(classifier, encoded):
+    for rows, length in _batches(classifier, encoded, room(classifier.slots, _LEAST)):
         _, left = engine.advance(
             classifier.params,
             engine.start(config, classifier.exit, len(rows), length),
@@ -171,7 +190,7 @@ def shrinking_batches(classifier: Classifier, encoded: Encoded) -> Answers:
     """
     config, answers = classifier.config, Answers.empty(classifier.config, len(encoded))
     params, step = classifier.params, -(-classifier.slots // _SIZES)
-    for rows, length in _batches(classifier, encoded):
+    for rows, length in _batches(classifier, encoded, room(classifier.slots, _LEAST)):
         batch, size = batching.pad(encoded, rows, length), len(rows)
         texts = _enter(params, batch, classifier.exit, config=config)
         places = np.arange(len(rows))  # of the texts on their way, in the batch

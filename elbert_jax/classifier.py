@@ -26,7 +26,7 @@ Result = dict[str, Any]
 
 _CHUNK = 16384  # texts of a stream that are tokenised, sorted and answered together
 _WAITING = 2  # chunks with a text that has not left; then all are answered
-_TEXTS_PER_BUCKET = 4  # times its slots: of fewer a padded length is not worth it
+_TEXTS_PER_BUCKET = 2  # times its slots: of fewer a padded length is not worth it
 
 
 class Classifier:
@@ -280,6 +280,7 @@ class Classifier:
             self.exit,
             lengths,
             [self.budget.slots(length, each) for length in lengths],
+            texts=texts,
             unroll=self.budget.unroll,
             mesh=self.mesh,
         )

@@ -20,7 +20,7 @@ from elbert_jax.data.batching import Encoded
 from elbert_jax.engine import Finished, Queue, Slots
 from elbert_jax.exits import Criterion
 
-_ROWS_PER_SLOT = 16  # of a queue, which is embedded as a whole
+_ROWS_PER_SLOT = 16  # of a queue at most, which is embedded as a whole
 _EVERYWHERE, _BY_DEVICE = PartitionSpec(), PartitionSpec("device")
 
 
@@ -140,6 +140,7 @@ class Ladder:
         lengths: Sequence[int],
         slots: Sequence[int],
         *,
+        texts: int | None = None,
         unroll: int = 1,
         mesh: Mesh | None = None,
     ):
@@ -151,12 +152,16 @@ class Ladder:
           criterion: when a text leaves.
           lengths: L of the buckets, from short to long.
           slots: N of the buckets, on each device; no more for long rows than for short.
+          texts: how many are to come: the fewer, the shorter the queues, by powers of
+            two. None: endlessly many.
           unroll: see `engine.advance`.
           mesh: the devices; see `device_mesh`.
         """
         self.config, self.criterion = config, criterion
         self.lengths, self.slots, self.unroll = tuple(lengths), tuple(slots), unroll
         self.mesh = mesh or device_mesh()
+        each = None if texts is None else -(-texts // (self.mesh.size * len(lengths)))
+        self._queues = [_rows(number, each) for number in slots]
         self.params = jax.device_put(params, NamedSharding(self.mesh, _EVERYWHERE))
         self._held: tuple[int, Slots] | None = None  # between feeds: bucket, and slots
 
@@ -219,8 +224,7 @@ class Ladder:
         keep: int,
     ) -> tuple[Slots, list[Finished]]:
         """Sends rows of one bucket through its slots, until `keep` texts are left."""
-        devices, most = self.mesh.size, self.slots[number]
-        size = most * _ROWS_PER_SLOT
+        devices, most, size = self.mesh.size, self.slots[number], self._queues[number]
         finished = []
         starts = range(0, max(len(rows), 1), size * devices)
         for start in starts:
@@ -251,6 +255,14 @@ class Ladder:
                 self._enter(number, moving, None)
                 self._enter(number, moving, held)
             moving, _ = self._climb(number, held, nothing, ids, ids, keep=0)
+
+
+def _rows(slots: int, texts: int | None) -> int:
+    """Returns Q, for so many texts of a bucket on a device."""
+    if texts is None:
+        return slots * _ROWS_PER_SLOT
+    wanted = max(0, -(-texts // slots) - 1)
+    return slots * min(1 << wanted.bit_length(), _ROWS_PER_SLOT)
 
 
 def queue(

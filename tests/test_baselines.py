@@ -46,11 +46,20 @@ def test_batches_hold_every_text_once_and_no_more_than_they_may(lengths, texts):
             assert len(rows) + 1 > room(np.array(longer))
 
 
-def test_long_texts_come_in_smaller_batches_of_32_at_least():
+def test_long_texts_come_in_smaller_batches():
     lengths = np.array([8, 16, 24, 32, 512])
-    assert baselines.room(64)(lengths).tolist() == [64, 64, 42, 32, 32]
-    assert baselines.room(1024)(lengths).tolist() == [1024, 1024, 682, 512, 32]
-    assert baselines.room(20)(lengths).tolist() == [20] * 5
+    assert baselines.room(64)(lengths).tolist() == [64, 64, 42, 32, 2]
+    assert baselines.room(64, 40)(lengths).tolist() == [64, 64, 42, 40, 40]
+    assert baselines.room(20, 40)(lengths).tolist() == [20] * 5
+
+
+@pytest.mark.parametrize("most", [7, 100])
+def test_full_depth_in_pieces_is_the_same(classifier, encoded, monkeypatch, most):
+    whole = baselines.full_depth(classifier, encoded)
+    monkeypatch.setattr(baselines, "_IN_CACHE", 32)
+    got = baselines.full_depth(classifier, encoded, baselines.room(most))
+    np.testing.assert_allclose(got.logits, whole.logits, atol=1e-5)
+    assert got.busy_steps == 5 * len(encoded) <= got.slot_steps
 
 
 @pytest.mark.parametrize("system", ["static_batches", "shrinking_batches"])
