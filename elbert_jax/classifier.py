@@ -26,6 +26,7 @@ Result = dict[str, Any]
 
 _CHUNK = 16384  # texts of a stream that are tokenised, sorted and answered together
 _WAITING = 2  # chunks with a text that has not left; then all are answered
+_ROWS_PER_SLOT, _FEW_ROWS_PER_SLOT = 16, 4  # of queues; fewer where texts are few
 _TEXTS_PER_BUCKET = 2  # times its slots: of fewer a padded length is not worth it
 
 
@@ -274,13 +275,15 @@ class Classifier:
 
     def _ladder_of(self, lengths: Sequence[int], texts: int | None) -> Ladder:
         each = None if texts is None else self._on_each_device(texts)
+        slots = [self.budget.slots(length, each) for length in lengths]
+        few = slots[0] < self.budget.slots(lengths[0])
         return Ladder(
             self.params,
             self.config,
             self.exit,
             lengths,
-            [self.budget.slots(length, each) for length in lengths],
-            texts=texts,
+            slots,
+            rows_per_slot=_FEW_ROWS_PER_SLOT if few else _ROWS_PER_SLOT,
             unroll=self.budget.unroll,
             mesh=self.mesh,
         )

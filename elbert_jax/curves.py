@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from elbert_jax import baselines, kernel_times, workload
+from elbert_jax import attention_speed, baselines, kernel_times, workload
 from elbert_jax.bench import FULL, REFILL, STATIC, Bench, Part
 from elbert_jax.classifier import Classifier
 from elbert_jax.data.batching import Encoded
@@ -108,6 +108,22 @@ def mixes(bench: Bench) -> Part:
             for name, each in timed.items()
         ]
     return Part(rows, skipped=unavailable)
+
+
+def attention(bench: Bench) -> Part:
+    """Times attention alone: what the layer computes, and JAX's own functions."""
+    tokens = bench.classifier().budget.tokens
+    timed, unavailable = attention_speed.measure(
+        bench.load.config, tokens, bench.suite.repeats
+    )
+    return Part(
+        [
+            {"system": f"attention, {kind}, {length} tokens"}
+            | each.speed(max(1, tokens // length))
+            for (kind, length), each in timed.items()
+        ],
+        skipped=unavailable,
+    )
 
 
 def profile(bench: Bench) -> Part:

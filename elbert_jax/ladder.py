@@ -20,7 +20,6 @@ from elbert_jax.data.batching import Encoded
 from elbert_jax.engine import Finished, Queue, Slots
 from elbert_jax.exits import Criterion
 
-_ROWS_PER_SLOT = 16  # of a queue at most, which is embedded as a whole
 _EVERYWHERE, _BY_DEVICE = PartitionSpec(), PartitionSpec("device")
 
 
@@ -140,7 +139,7 @@ class Ladder:
         lengths: Sequence[int],
         slots: Sequence[int],
         *,
-        texts: int | None = None,
+        rows_per_slot: int = 16,
         unroll: int = 1,
         mesh: Mesh | None = None,
     ):
@@ -152,16 +151,14 @@ class Ladder:
           criterion: when a text leaves.
           lengths: L of the buckets, from short to long.
           slots: N of the buckets, on each device; no more for long rows than for short.
-          texts: how many are to come: the fewer, the shorter the queues, by powers of
-            two. None: endlessly many.
+          rows_per_slot: Q / N of the queues, which are embedded as a whole.
           unroll: see `engine.advance`.
           mesh: the devices; see `device_mesh`.
         """
         self.config, self.criterion = config, criterion
         self.lengths, self.slots, self.unroll = tuple(lengths), tuple(slots), unroll
         self.mesh = mesh or device_mesh()
-        each = None if texts is None else -(-texts // (self.mesh.size * len(lengths)))
-        self._queues = [_rows(number, each) for number in slots]
+        self._queues = [rows_per_slot * number for number in slots]
         self.params = jax.device_put(params, NamedSharding(self.mesh, _EVERYWHERE))
         self._held: tuple[int, Slots] | None = None  # between feeds: bucket, and slots
 
@@ -255,14 +252,6 @@ class Ladder:
                 self._enter(number, moving, None)
                 self._enter(number, moving, held)
             moving, _ = self._climb(number, held, nothing, ids, ids, keep=0)
-
-
-def _rows(slots: int, texts: int | None) -> int:
-    """Returns Q, for so many texts of a bucket on a device."""
-    if texts is None:
-        return slots * _ROWS_PER_SLOT
-    wanted = max(0, -(-texts // slots) - 1)
-    return slots * min(1 << wanted.bit_length(), _ROWS_PER_SLOT)
 
 
 def queue(

@@ -182,6 +182,7 @@ PARTS: Mapping[str, Callable[[Bench], Part]] = {
         large,
         raw,
         training,
+        curves.attention,
         curves.profile,
         curves.slots,
         curves.latency,

@@ -45,6 +45,7 @@ _PARTS = (
     "large",
     "raw",
     "training",
+    "attention",
     "profile",
     "slots",
     "latency",

@@ -26,7 +26,7 @@ engine budget ladder token_exit classifier baselines throughput speed scorecard
 confirmation prediction calibration guarantee scheduler inspection patterns
 trace_text trace_chart trace_page trade_off replay sweeping
 plots trade_off_plots criterion_plots exit_plots sweep_report
-workload drawn onnx_export peers training_speed kernel_times
+workload drawn onnx_export peers training_speed attention_speed kernel_times
 suite bench benchmark_record curves parts speed_plots
 """.split()
 COMMANDS = """

@@ -1,0 +1,28 @@
+"""Every attention that runs here gives the same numbers, and is timed."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from elbert_jax import attention_speed
+from elbert_jax.albert import AlbertConfig
+from elbert_jax.attention_speed import KINDS
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "cudnn" not in kind])
+def test_all_kinds_agree(kind):
+    random = np.random.default_rng(0)
+    query, key, value = jnp.asarray(random.normal(size=(3, 4, 6, 8)), jnp.float32)
+    mask = jnp.arange(6)[None] < jnp.array([1, 3, 6, 6])[:, None]
+    got = KINDS[kind](query, key, value, mask, 2)
+    want = KINDS["einsum"](query, key, value, mask, 2)
+    np.testing.assert_allclose(got, want, atol=1e-6)
+
+
+def test_what_cannot_run_here_is_told(monkeypatch):
+    monkeypatch.setattr(attention_speed, "LENGTHS", (4,))
+    config = AlbertConfig(hidden_size=8, num_attention_heads=2, num_hidden_layers=2)
+    timed, unavailable = attention_speed.measure(config, 12, 3)
+    assert {("einsum", 4), ("jax.nn, xla", 4)} <= set(timed)
+    assert len(timed) + len(unavailable) == len(KINDS)
+    assert all(len(each.seconds) == 3 for each in timed.values())
