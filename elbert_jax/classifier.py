@@ -19,14 +19,14 @@ from elbert_jax.data.batching import Encoded
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
 from elbert_jax.exits import Criterion
-from elbert_jax.ladder import Answers, Ladder, device_mesh
+from elbert_jax.ladder import ROWS_PER_SLOT, Answers, Ladder, device_mesh
 
 Text = str | tuple[str, str]  # a text, or a pair of texts
 Result = dict[str, Any]
 
 _CHUNK = 16384  # texts of a stream that are tokenised, sorted and answered together
 _WAITING = 2  # chunks with a text that has not left; then all are answered
-_ROWS_PER_SLOT, _FEW_ROWS_PER_SLOT = 16, 4  # of queues; fewer where texts are few
+_FEW_ROWS_PER_SLOT = 4  # of queues, where texts are few
 _TEXTS_PER_BUCKET = 2  # times its slots: of fewer a padded length is not worth it
 
 
@@ -283,7 +283,7 @@ class Classifier:
             self.exit,
             lengths,
             slots,
-            rows_per_slot=_FEW_ROWS_PER_SLOT if few else _ROWS_PER_SLOT,
+            rows_per_slot=_FEW_ROWS_PER_SLOT if few else ROWS_PER_SLOT,
             unroll=self.budget.unroll,
             mesh=self.mesh,
         )

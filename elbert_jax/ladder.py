@@ -20,6 +20,7 @@ from elbert_jax.data.batching import Encoded
 from elbert_jax.engine import Finished, Queue, Slots
 from elbert_jax.exits import Criterion
 
+ROWS_PER_SLOT = 16  # of a queue, which is embedded as a whole
 _EVERYWHERE, _BY_DEVICE = PartitionSpec(), PartitionSpec("device")
 
 
@@ -139,7 +140,7 @@ class Ladder:
         lengths: Sequence[int],
         slots: Sequence[int],
         *,
-        rows_per_slot: int = 16,
+        rows_per_slot: int = ROWS_PER_SLOT,
         unroll: int = 1,
         mesh: Mesh | None = None,
     ):
@@ -151,14 +152,14 @@ class Ladder:
           criterion: when a text leaves.
           lengths: L of the buckets, from short to long.
           slots: N of the buckets, on each device; no more for long rows than for short.
-          rows_per_slot: Q / N of the queues, which are embedded as a whole.
+          rows_per_slot: Q / N of the queues.
           unroll: see `engine.advance`.
           mesh: the devices; see `device_mesh`.
         """
         self.config, self.criterion = config, criterion
         self.lengths, self.slots, self.unroll = tuple(lengths), tuple(slots), unroll
         self.mesh = mesh or device_mesh()
-        self._queues = [rows_per_slot * number for number in slots]
+        self.rows_per_slot = rows_per_slot
         self.params = jax.device_put(params, NamedSharding(self.mesh, _EVERYWHERE))
         self._held: tuple[int, Slots] | None = None  # between feeds: bucket, and slots
 
@@ -221,7 +222,8 @@ class Ladder:
         keep: int,
     ) -> tuple[Slots, list[Finished]]:
         """Sends rows of one bucket through its slots, until `keep` texts are left."""
-        devices, most, size = self.mesh.size, self.slots[number], self._queues[number]
+        devices, most = self.mesh.size, self.slots[number]
+        size = most * self.rows_per_slot
         finished = []
         starts = range(0, max(len(rows), 1), size * devices)
         for start in starts:

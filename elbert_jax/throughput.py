@@ -81,8 +81,9 @@ def row(
       `accuracy`, where texts have labels; `agreement`, the share of labels that are as
       at full depth; `logit_difference`, the largest from `like`, over texts that left
       at the same layer; `useful_mfu`, the FLOPs of the real tokens, layer by layer,
-      over time and peak. That is the product of `padding`, real tokens in all rows with
-      a text; `slots`, rows with a text in all rows; `kernels`, what is left.
+      computed or spared, over time and peak. That is the product of `padding`, real
+      tokens in all rows with a text; `slots`, rows with a text in all rows; `kernels`,
+      what is left.
     """
     answers: Answers = timed.result
     like, count = like or full, len(encoded)
