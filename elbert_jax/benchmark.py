@@ -39,7 +39,7 @@ _TEXTS = flags.DEFINE_integer("max_texts", None, "For the comparison of systems.
 _RATIO = flags.DEFINE_float("compute_ratio", None, "Of early exit; by default 1/3.")
 _SLOTS = flags.DEFINE_string("slots", None, "Texts in a batch, of 16 tokens; or auto.")
 _REPEATS = flags.DEFINE_integer("repeats", None, "Runs that are timed.", lower_bound=1)
-_PEERS = flags.DEFINE_list("peers", None, f"Some of {','.join(parts.PEERS)}; or none.")
+_PEERS = flags.DEFINE_list("peers", None, f"Of {','.join(parts.PEERS)}; may be empty.")
 _MINUTES = flags.DEFINE_float("minutes", None, "After these no part begins.")
 _JSON = flags.DEFINE_string("json", None, "File for every number.")
 _PLOTS = flags.DEFINE_string("plots", None, "Folder for the curves.")

@@ -23,6 +23,7 @@ def keep_programs() -> None:
     """
     if not getattr(jax.config, "jax_compilation_cache_dir"):
         jax.config.update("jax_compilation_cache_dir", str(folder() / "programs"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 def _features() -> list[str]:

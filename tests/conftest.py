@@ -40,8 +40,8 @@ flags.FLAGS.mark_as_parsed()  # grain reads absl flags when it starts
 # for the other worker, a step that is traced anew, and the next run of the tests.
 os.environ["XDG_CACHE_HOME"] = str(pathlib.Path(__file__).parents[1] / ".pytest_cache")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 machine_cache.keep_programs()
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 SHARED_DATA = pathlib.Path(__file__).parents[2] / "shared" / "data"
 
