@@ -73,7 +73,7 @@ class Attention(nnx.Module):
         self.value = Linear(config, size, size, rngs)
         self.dense = Linear(config, size, size, rngs)
         self.layer_norm = LayerNorm(config, size, rngs)
-        self.num_heads = config.num_attention_heads
+        self.num_heads, self.dtype = config.num_attention_heads, config.dtype
         self.dropout_rate = config.hidden_dropout_prob
         self.probs_dropout_rate = config.attention_probs_dropout_prob
 
@@ -87,15 +87,10 @@ class Attention(nnx.Module):
     ) -> Float[Array, "B Q H"]:
         """Returns what the first Q tokens become, by default all; they read L."""
         reading = x[:, :readers]
-        y = attend(
-            self.query(reading),
-            self.key(x),
-            self.value(x),
-            mask,
-            self.num_heads,
-            self.probs_dropout_rate,
-            rngs,
-        )
+        parts = self.query(reading), self.key(x), self.value(x)
+        query, key, value = (y.astype(self.dtype) for y in parts)
+        drop_rate = self.probs_dropout_rate
+        y = attend(query, key, value, mask, self.num_heads, drop_rate, rngs)
         return self.layer_norm(reading + drop(self.dense(y), self.dropout_rate, rngs))
 
 
@@ -198,12 +193,12 @@ class Albert(nnx.Module):
         """
         pooled = jnp.tanh(self.pooler(x[:, 0]))
         dropped = drop(pooled, self.config.classifier_dropout_prob, rngs)
-        logits = self.classifier(dropped).astype(jnp.float32)
+        logits = self.classifier(dropped)
         if self.exit_heads is None or mask is None or depth is None:
             return logits
         early = exit_heads.classify(self.exit_heads, x, mask, pooled, depth, rngs=rngs)
         is_last = jnp.reshape(depth == self.config.num_hidden_layers, (-1, 1))
-        return jnp.where(is_last, logits, early.astype(jnp.float32))
+        return jnp.where(is_last, logits, early)
 
     def __call__(
         self,

@@ -46,7 +46,7 @@ def _repeated(x: Array, mask: Array, *, kind: str, heads: int, times: int) -> Ar
     """Attends again and again, each time with what came of it before."""
 
     def step(x: Array, _: None) -> tuple[Array, None]:
-        return KINDS[kind](x, x + 1, x - 1, mask, heads), None
+        return KINDS[kind](x, x + 1, x - 1, mask, heads).astype(x.dtype), None
 
     return jax.lax.scan(step, x, length=times)[0]
 

@@ -90,7 +90,7 @@ def start(config: AlbertConfig, criterion: Criterion, slots: int, length: int) -
     """Returns N empty slots for rows of L tokens."""
     zeros, ids = jnp.zeros(slots, jnp.int32), jnp.full(slots, EMPTY, jnp.int32)
     return Slots(
-        hidden=jnp.zeros((slots, length, config.hidden_size), config.dtype),
+        hidden=jnp.zeros((slots, length, config.hidden_size)),
         lengths=zeros,
         ids=ids,
         depth=zeros,

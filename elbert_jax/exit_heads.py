@@ -105,11 +105,13 @@ class AttentionHead(MLPHead):
         self.key = Linear(config, WIDTH, WIDTH, rngs)
         self.value = Linear(config, WIDTH, WIDTH, rngs)
         self.output = Linear(config, WIDTH, WIDTH, rngs)
+        self.dtype = config.dtype
 
     def features(self, x: Array, mask: Array, pooled: Array) -> Array:
         y = jnp.tanh(self.narrow(x))
-        query = self.query(y[:, :1])
-        read = attend(query, self.key(y), self.value(y), mask, ATTENTION_HEADS)
+        parts = self.query(y[:, :1]), self.key(y), self.value(y)
+        query, key, value = (y.astype(self.dtype) for y in parts)
+        read = attend(query, key, value, mask, ATTENTION_HEADS)
         return jnp.tanh(self.dense(self.output(read[:, 0])))
 
 

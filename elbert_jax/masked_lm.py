@@ -19,7 +19,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from elbert_jax.albert import Albert, AlbertConfig, Params
-from elbert_jax.modules import ACTIVATIONS, LayerNorm, Linear
+from elbert_jax.modules import ACTIVATIONS, LayerNorm, Linear, product
 
 
 class MaskedLMHead(nnx.Module):
@@ -29,18 +29,16 @@ class MaskedLMHead(nnx.Module):
         self.dense = Linear(config, config.hidden_size, config.embedding_size, rngs)
         self.layer_norm = LayerNorm(config, config.embedding_size, rngs)
         self.bias = nnx.Param(jnp.zeros(config.vocab_size))
-        self.activation = ACTIVATIONS[config.hidden_act]
+        self.activation, self.dtype = ACTIVATIONS[config.hidden_act], config.dtype
 
     def __call__(
         self, x: Float[Array, "B P H"], table: Float[Array, "V E"]
     ) -> Float[Array, "B P V"]:
         """Returns float32 logits."""
         x = self.layer_norm(self.activation(self.dense(x)))
-        rows = x.reshape(-1, x.shape[-1])
-        product = jnp.matmul(
-            rows, table.T.astype(x.dtype), preferred_element_type=jnp.float32
-        )
-        return (product + self.bias[None]).reshape(*x.shape[:-1], -1)
+        rows = x.reshape(-1, x.shape[-1]).astype(self.dtype)
+        scores = product("re,ve->rv", rows, table.astype(self.dtype))
+        return (scores + self.bias[None]).reshape(*x.shape[:-1], -1)
 
 
 class Logits(NamedTuple):

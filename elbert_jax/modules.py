@@ -5,6 +5,7 @@ Letters: B texts, L tokens, Q those that read, H size, N attention heads, K = H 
 
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +39,7 @@ class AlbertConfig:
     layer_norm_eps: float = 1e-12
     initializer_range: float = 0.02
     num_labels: int = 2
-    dtype: str = "float32"  # of the computation; parameters are float32
+    dtype: str = "float32"  # of what products multiply; all else is float32
     exit_heads: str = "shared"  # of the layers before the last; see `exit_heads`
 
     def __post_init__(self):
@@ -59,7 +60,38 @@ class AlbertConfig:
             raise ValueError(f"exit_heads {self.exit_heads!r} want 2 layers or more")
 
 
+def product(axes: str, a: Array, b: Array) -> Array:
+    """Returns `einsum(axes, a, b)` in float32, whatever the dtype of the factors.
+
+    Only factors are bfloat16, all between two products is float32: were the results
+    rounded, a text's logits would depend on its batch. The gradient is rounded to the
+    factors' dtype, so that its products are as fast.
+    """
+    return _product(axes, a, b)
+
+
+def _float32(axes: str, a: Array, b: Array) -> Array:
+    return jnp.einsum(axes, a, b, preferred_element_type=jnp.float32)
+
+
+def _forward(axes: str, a: Array, b: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _float32(axes, a, b), (a, b)
+
+
+def _backward(axes: str, factors: tuple[Array, Array], gradient: Array):
+    _, pull = jax.vjp(functools.partial(jnp.einsum, axes), *factors)
+    return pull(gradient.astype(factors[0].dtype))
+
+
+_product: Any = jax.custom_vjp(_float32, nondiff_argnums=(0,))
+_product.defvjp(_forward, _backward)
+
+
 class Linear(nnx.Linear):
+    """Rounds its factors to the compute dtype; gives float32."""
+
+    bias: Any  # it is there
+
     def __init__(self, config: AlbertConfig, inputs: int, outputs: int, rngs: nnx.Rngs):
         init = nnx.initializers.normal(config.initializer_range)
         dtype = jnp.dtype(config.dtype)
@@ -68,21 +100,16 @@ class Linear(nnx.Linear):
     def __call__(self, x: Array) -> Array:
         """Multiplies matrices, whatever the leading axes: XLA's gradient of a product
         of higher rank is half as fast on a CPU."""
-        y = super().__call__(x.reshape(-1, x.shape[-1]))
-        return y.reshape(*x.shape[:-1], y.shape[-1])
+        rows = x.reshape(-1, x.shape[-1]).astype(self.dtype)
+        y = product("ri,io->ro", rows, self.kernel[...].astype(self.dtype))
+        return (y + self.bias[...][None]).reshape(*x.shape[:-1], y.shape[-1])
 
 
 class LayerNorm(nnx.LayerNorm):
-    """Mean and variance are float32 whatever the compute dtype."""
-
     def __init__(self, config: AlbertConfig, size: int, rngs: nnx.Rngs):
         super().__init__(
             size, epsilon=config.layer_norm_eps, use_fast_variance=False, rngs=rngs
         )
-        self.compute_dtype = jnp.dtype(config.dtype)
-
-    def __call__(self, x: Array) -> Array:
-        return super().__call__(x.astype(jnp.float32)).astype(self.compute_dtype)
 
 
 def drop(x: Array, rate: float, rngs: nnx.Rngs | None) -> Array:
@@ -105,10 +132,9 @@ def attend(
         return y.reshape(*y.shape[:2], num_heads, -1)  # [B, L, N, K]
 
     query, key, value = map(heads, (query, key, value))
-    scores = jnp.einsum("bqnk,bsnk->bnqs", query, key).astype(jnp.float32)
-    scores = scores * query.shape[-1] ** -0.5
+    scores = product("bqnk,bsnk->bnqs", query, key) * query.shape[-1] ** -0.5
     lowest = jnp.finfo(jnp.float32).min
     probs = jax.nn.softmax(jnp.where(mask[:, None, None], scores, lowest))
     probs = drop(probs, drop_rate, rngs).astype(value.dtype)
-    y = jnp.einsum("bnqs,bsnk->bqnk", probs, value)
+    y = product("bnqs,bsnk->bqnk", probs, value)
     return y.reshape(*y.shape[:2], -1)

@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 data=${1:-../shared/data} runs=${2:-runs/methods}
 python=${PYTHON:-python}
 mkdir -p "$runs"
+export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1} # steps 1.2 times as fast
 
 if [ -z "${INIT+set}" ]; then
   INIT=$runs/word_vectors/model
