@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -166,6 +167,21 @@ def test_bfloat16_is_near_float32(logits):
     assert 0 < np.abs(got - logits).max() < 0.05 * np.abs(logits).max()
     tokens, _, types = map(jnp.asarray, batch())
     assert albert.bind(config, PARAMS).embed(tokens, types).dtype == jnp.float32
+
+
+def test_bfloat16_gradient_is_near_float32():
+    def slope(dtype):
+        config = dataclasses.replace(CONFIG, dtype=dtype)
+        arrays = tuple(map(jnp.asarray, batch()))
+
+        def loss(params):
+            return (albert.bind(config, params)(*arrays) ** 2).mean()
+
+        return jax.flatten_util.ravel_pytree(jax.jit(jax.grad(loss))(PARAMS))[0]
+
+    half, whole = slope("bfloat16"), slope("float32")
+    apart = jnp.linalg.norm(half - whole) / jnp.linalg.norm(whole)
+    assert half.dtype == jnp.float32 and 0 < apart < 0.1
 
 
 def test_parameters_are_one_layer_whatever_the_depth():
