@@ -87,10 +87,16 @@ class Attention(nnx.Module):
     ) -> Float[Array, "B Q H"]:
         """Returns what the first Q tokens become, by default all; they read L."""
         reading = x[:, :readers]
-        parts = self.query(reading), self.key(x), self.value(x)
-        query, key, value = (y.astype(self.dtype) for y in parts)
-        drop_rate = self.probs_dropout_rate
-        y = attend(query, key, value, mask, self.num_heads, drop_rate, rngs)
+        y = attend(
+            self.query(reading),
+            self.key(x),
+            self.value(x),
+            mask,
+            self.num_heads,
+            self.dtype,
+            self.probs_dropout_rate,
+            rngs,
+        )
         return self.layer_norm(reading + drop(self.dense(y), self.dropout_rate, rngs))
 
 

@@ -14,22 +14,25 @@ from elbert_jax.modules import AlbertConfig, attend
 from elbert_jax.throughput import Timed
 
 LENGTHS = (16, 64, 256)
-Attend = Callable[[Array, Array, Array, Array, int], Array]  # as `modules.attend`
+Attend = Callable[[Array, Array, Array, Array, int, str], Array]  # `modules.attend`
 
 
 def _of_jax(implementation: str) -> Attend:
     function: Any = jax.nn.dot_product_attention
 
-    def attend(query: Array, key: Array, value: Array, mask: Array, heads: int):
+    def attend(
+        query: Array, key: Array, value: Array, mask: Array, heads: int, dtype: str
+    ) -> Array:
         query, key, value = (
-            x.reshape(*x.shape[:2], heads, -1) for x in (query, key, value)
+            x.reshape(*x.shape[:2], heads, -1).astype(dtype)
+            for x in (query, key, value)
         )
         # cuDNN wants lengths; XLA's would make this mask of them.
         real = {"key_value_seq_lengths": mask.sum(-1, dtype=jnp.int32)}
         if implementation == "xla":
             real = {"mask": mask[:, None, None]}
         y = function(query, key, value, implementation=implementation, **real)
-        return y.reshape(*y.shape[:2], -1)
+        return y.reshape(*y.shape[:2], -1).astype(jnp.float32)
 
     return attend
 
@@ -41,14 +44,15 @@ KINDS: dict[str, Attend] = {
 }
 
 
-@functools.partial(jax.jit, static_argnames=("kind", "heads", "times"))
-def _repeated(x: Array, mask: Array, *, kind: str, heads: int, times: int) -> Array:
+@functools.partial(jax.jit, static_argnames=("kind", "config"))
+def _repeated(x: Array, mask: Array, *, kind: str, config: AlbertConfig) -> Array:
     """Attends again and again, each time with what came of it before."""
 
     def step(x: Array, _: None) -> tuple[Array, None]:
-        return KINDS[kind](x, x + 1, x - 1, mask, heads).astype(x.dtype), None
+        heads, dtype = config.num_attention_heads, config.dtype
+        return KINDS[kind](x, x + 1, x - 1, mask, heads, dtype), None
 
-    return jax.lax.scan(step, x, length=times)[0]
+    return jax.lax.scan(step, x, length=config.num_hidden_layers)[0]
 
 
 def measure(
@@ -62,15 +66,14 @@ def measure(
       The times by kind and length, and why some kinds do not run here.
     """
     calls, unavailable, random = {}, {}, np.random.default_rng(0)
-    sizes = {"heads": config.num_attention_heads, "times": config.num_hidden_layers}
     for length in LENGTHS:
         rows = max(1, tokens // length)
         shape = rows, length, config.hidden_size
-        x = jnp.asarray(random.normal(size=shape), config.dtype)
+        x = jnp.asarray(random.normal(size=shape), jnp.float32)
         real = random.integers(length // 2, length, rows, endpoint=True)
         mask = jnp.asarray(np.arange(length) < real[:, None])
         for kind in KINDS:
-            call = functools.partial(_repeated, x, mask, kind=kind, **sizes)
+            call = functools.partial(_repeated, x, mask, kind=kind, config=config)
             try:
                 jax.block_until_ready(call())
             except Exception as error:  # what the backend lacks, it says in many ways

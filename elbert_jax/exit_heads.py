@@ -110,8 +110,7 @@ class AttentionHead(MLPHead):
     def features(self, x: Array, mask: Array, pooled: Array) -> Array:
         y = jnp.tanh(self.narrow(x))
         parts = self.query(y[:, :1]), self.key(y), self.value(y)
-        query, key, value = (y.astype(self.dtype) for y in parts)
-        read = attend(query, key, value, mask, ATTENTION_HEADS)
+        read = attend(*parts, mask, ATTENTION_HEADS, self.dtype)
         return jnp.tanh(self.dense(self.output(read[:, 0])))
 
 

@@ -36,8 +36,8 @@ class MaskedLMHead(nnx.Module):
     ) -> Float[Array, "B P V"]:
         """Returns float32 logits."""
         x = self.layer_norm(self.activation(self.dense(x)))
-        rows = x.reshape(-1, x.shape[-1]).astype(self.dtype)
-        scores = product("re,ve->rv", rows, table.astype(self.dtype))
+        rows = x.reshape(-1, x.shape[-1])
+        scores = product("re,ve->rv", rows, table, self.dtype)
         return (scores + self.bias[None]).reshape(*x.shape[:-1], -1)
 
 

@@ -60,14 +60,14 @@ class AlbertConfig:
             raise ValueError(f"exit_heads {self.exit_heads!r} want 2 layers or more")
 
 
-def product(axes: str, a: Array, b: Array) -> Array:
-    """Returns `einsum(axes, a, b)` in float32, whatever the dtype of the factors.
+def product(axes: str, a: Array, b: Array, dtype: str) -> Array:
+    """Returns `einsum(axes, a, b)` of factors rounded to `dtype`, in float32.
 
     Only factors are bfloat16, all between two products is float32: were the results
-    rounded, a text's logits would depend on its batch. The gradient is rounded to the
-    factors' dtype, so that its products are as fast.
+    rounded, a text's logits would depend on its batch. The gradient is rounded too, so
+    that its products are as fast.
     """
-    return _product(axes, a, b)
+    return _product(axes, a.astype(dtype), b.astype(dtype))
 
 
 def _float32(axes: str, a: Array, b: Array) -> Array:
@@ -88,20 +88,18 @@ _product.defvjp(_forward, _backward)
 
 
 class Linear(nnx.Linear):
-    """Rounds its factors to the compute dtype; gives float32."""
-
     bias: Any  # it is there
 
     def __init__(self, config: AlbertConfig, inputs: int, outputs: int, rngs: nnx.Rngs):
         init = nnx.initializers.normal(config.initializer_range)
-        dtype = jnp.dtype(config.dtype)
-        super().__init__(inputs, outputs, kernel_init=init, dtype=dtype, rngs=rngs)
+        super().__init__(inputs, outputs, kernel_init=init, rngs=rngs)
+        self.compute_dtype = config.dtype
 
     def __call__(self, x: Array) -> Array:
         """Multiplies matrices, whatever the leading axes: XLA's gradient of a product
         of higher rank is half as fast on a CPU."""
-        rows = x.reshape(-1, x.shape[-1]).astype(self.dtype)
-        y = product("ri,io->ro", rows, self.kernel[...].astype(self.dtype))
+        rows = x.reshape(-1, x.shape[-1])
+        y = product("ri,io->ro", rows, self.kernel[...], self.compute_dtype)
         return (y + self.bias[...][None]).reshape(*x.shape[:-1], y.shape[-1])
 
 
@@ -123,6 +121,7 @@ def attend(
     value: Float[Array, "B L H"],
     mask: Bool[Array, "B L"],
     num_heads: int,
+    dtype: str,
     drop_rate: float = 0.0,
     rngs: nnx.Rngs | None = None,
 ) -> Float[Array, "B Q H"]:
@@ -132,9 +131,9 @@ def attend(
         return y.reshape(*y.shape[:2], num_heads, -1)  # [B, L, N, K]
 
     query, key, value = map(heads, (query, key, value))
-    scores = product("bqnk,bsnk->bnqs", query, key) * query.shape[-1] ** -0.5
+    scores = product("bqnk,bsnk->bnqs", query, key, dtype) * query.shape[-1] ** -0.5
     lowest = jnp.finfo(jnp.float32).min
     probs = jax.nn.softmax(jnp.where(mask[:, None, None], scores, lowest))
-    probs = drop(probs, drop_rate, rngs).astype(value.dtype)
-    y = product("bnqs,bsnk->bqnk", probs, value)
+    probs = drop(probs, drop_rate, rngs)
+    y = product("bnqs,bsnk->bqnk", probs, value, dtype)
     return y.reshape(*y.shape[:2], -1)

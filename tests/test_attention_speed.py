@@ -12,8 +12,8 @@ def test_jax_computes_what_the_layer_does():
     random = np.random.default_rng(0)
     query, key, value = jnp.asarray(random.normal(size=(3, 4, 6, 8)), jnp.float32)
     mask = jnp.arange(6)[None] < jnp.array([1, 3, 6, 6])[:, None]
-    got = KINDS["jax.nn, xla"](query, key, value, mask, 2)
-    want = KINDS["einsum"](query, key, value, mask, 2)
+    got = KINDS["jax.nn, xla"](query, key, value, mask, 2, "float32")
+    want = KINDS["einsum"](query, key, value, mask, 2, "float32")
     np.testing.assert_allclose(got, want, atol=1e-6)
 
 
