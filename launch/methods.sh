@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Every method on SST-2 and AG News, and ELBERT on Financial PhraseBank, RTE and IMDB, three
-# seeds, then the sweep of their exits: launch/methods.sh [DATA] [RUNS]. What is finished is
-# not done again, and SETS, METHODS and SEEDS name a part of it: SETS=sst2 SEEDS="0 1"
-# launch/methods.sh. All begin from word vectors of the books, or in the model directory INIT;
-# INIT= is from scratch. FLAGS are further ones of train, for all.
+# seeds; then the sweep of the exits on each set, and of ELBERT's on all of them:
+# launch/methods.sh [DATA] [RUNS]. What is finished is not done again, and SETS, METHODS and
+# SEEDS name a part of it: SETS=sst2 SEEDS="0 1" launch/methods.sh. All begin from word vectors
+# of the books, or in the model directory INIT; INIT= is from scratch. FLAGS are further ones
+# of train, for all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:-../shared/data} runs=${2:-runs/methods}
@@ -19,49 +20,57 @@ if [ -z "${INIT+set}" ]; then
     --config.data.tokenizer=models/albert-mini-en
 fi
 
-part() { [ -e "$2" ] || awk "$1" >"$2"; } # LINES FILE: those of the input, unless there
+part() { # LINES FILE [HEADER]: those of the input, under a header, unless they are there
+  [ -e "$2" ] && return
+  { [ -z "${3-}" ] || printf '%b\n' "$3"; awk "$1"; } >"$2.part"
+  mv "$2.part" "$2"
+}
 
 # Parts of the test texts, as every epoch is measured on all of them: 1,900 and 1,563. And
 # IMDB's training texts are in the order of their labels.
-part 'NR % 4 == 1' "$runs/ag_test.csv" <"$data/ag_news/test.csv"
+part 1 "$runs/ag_train.tsv" 'text\tlabel' <"$data/ag_news/train_10k.tsv"
+part 'NR % 4 == 1' "$runs/ag_test.csv" label,title,text <"$data/ag_news/test.csv"
 part 'NR % 16 == 1' "$runs/imdb_test.jsonl" < <(gzip -dc "$data/imdb/test.jsonl.gz")
 part 'NR % 5 == 1' "$runs/imdb_train.jsonl" < <(gzip -dc "$data/imdb/train.jsonl.gz")
 
 # Financial PhraseBank has no split: four fifths and one fifth, as in the paper.
 phrases() { sed 's/@\([a-z]*\)\r*$/\t\1/' "$data/financial_phrasebank/Sentences_50Agree.txt"; }
-part 'NR % 5 == 1' "$runs/fpb_dev.tsv" < <(phrases)
-part 'NR % 5 != 1' "$runs/fpb_train.tsv" < <(phrases)
+part 'NR % 5 == 1' "$runs/fpb_dev.tsv" 'text\tlabel' < <(phrases)
+part 'NR % 5 != 1' "$runs/fpb_train.tsv" 'text\tlabel' < <(phrases)
+
+held_out() { # SET
+  case $1 in
+  sst2) echo "$data/glue/SST-2/dev.tsv" ;;
+  ag_news) echo "$runs/ag_test.csv" ;;
+  fpb) echo "$runs/fpb_dev.tsv" ;;
+  rte) echo "$data/glue/RTE/dev.tsv" ;;
+  imdb) echo "$runs/imdb_test.jsonl" ;;
+  esac
+}
 
 train() { # SET NAME SEED [FLAG...]
   local set=$1 name=$2 seed=$3
   shift 3
   case $set in
   sst2) set -- --config.data.train_file="$data/glue/SST-2/train.tsv" \
-    --config.data.validation_file="$data/glue/SST-2/dev.tsv" \
     --config.data.labels='("negative","positive")' \
     --config.data.max_train_samples=12000 "$@" ;;
   ag_news) set -- --config.data.task=ag_news_subset \
-    --config.data.train_file="$data/ag_news/train_10k.tsv" \
-    --config.data.columns=text,label --config.data.drop_held_out=True \
-    --config.data.validation_file="$runs/ag_test.csv" \
-    --config.data.validation_columns=label,title,text \
+    --config.data.train_file="$runs/ag_train.tsv" --config.data.drop_held_out=True \
     --config.data.max_train_samples=5000 --config.batch_size=16 "$@" ;;
   fpb) set -- --config.data.train_file="$runs/fpb_train.tsv" \
-    --config.data.validation_file="$runs/fpb_dev.tsv" \
-    --config.data.columns=text,label --config.data.validation_columns=text,label \
     --config.data.labels='("negative","neutral","positive")' \
     --config.data.drop_held_out=True --config.batch_size=16 "$@" ;;
   rte) set -- --config.data.task=glue/rte \
     --config.data.train_file="$data/glue/RTE/train.tsv" \
-    --config.data.validation_file="$data/glue/RTE/dev.tsv" \
     --config.data.max_seq_length=128 --config.batch_size=16 "$@" ;;
   imdb) set -- --config.data.task=imdb_reviews \
     --config.data.train_file="$runs/imdb_train.jsonl" \
-    --config.data.validation_file="$runs/imdb_test.jsonl" \
     --config.data.truncation=head+tail --config.data.max_seq_length=128 \
     --config.batch_size=16 "$@" ;;
   esac
   "$python" -m elbert_jax.train --config=configs/methods.py --config.seed="$seed" \
+    --config.data.validation_file="$(held_out "$set")" \
     --config.data.tokenizer="${INIT:-models/albert-mini-en}" \
     ${INIT:+--config.init="$INIT"} \
     --workdir="$runs/$set/$name-$seed" "$@" ${FLAGS:-}
@@ -101,15 +110,20 @@ for set in $sets; do
   done
 done
 
+list() { local IFS=,; echo "$*"; } # with commas between
+
+sweep() { # FOLDER MODELS FILES [FLAG...]
+  "$python" -m elbert_jax.sweep --models="$2" --file="$3" --output="$runs/$1" \
+    --cache_dir="$runs/logits" "${@:4}"
+}
+
+models=() files=()
 for set in $sets; do
-  case $set in
-  sst2) held_out=(--file="$data/glue/SST-2/dev.tsv") ;;
-  ag_news) held_out=(--file="$runs/ag_test.csv" --columns=label,title,text) ;;
-  fpb) held_out=(--file="$runs/fpb_dev.tsv" --columns=text,label) ;;
-  rte) held_out=(--file="$data/glue/RTE/dev.tsv") ;;
-  imdb) held_out=(--file="$runs/imdb_test.jsonl") ;;
-  esac
-  models=$(printf '%s,' "$runs/$set"/*-[0-9]/model)
-  "$python" -m elbert_jax.sweep --models="${models%,}" "${held_out[@]}" \
-    --output="$runs/sweep_$set"
+  sweep "sweep_$set" "$(list "$runs/$set"/*-[0-9]/model)" "$(held_out "$set")"
+  for model in "$runs/$set"/elbert-[0-9]/model; do
+    [ -e "$model" ] && models+=("$model") files+=("$(held_out "$set")")
+  done
 done
+if [[ $sets == *" "* && ${models[*]} ]]; then
+  sweep sweep_tasks "$(list "${models[@]}")" "$(list "${files[@]}")" --confirm=0
+fi
