@@ -45,7 +45,7 @@ def write(
     ]
     summary = (
         f"Every method with its own exit: {trade_off.table(own, rows)}\n"
-        f"{trade_off.CAVEAT}\n"
+        f"{trade_off.NOTE}\n"
     )
     every = f"Every exit: {trade_off.table(rows, rows)}\n"
     with output.writing(str(folder)):

@@ -15,11 +15,10 @@ Row = Mapping[str, Any]
 
 SPEED_UPS = (1.5, 2.0, 3.0, 4.0, 6.0, 10.0)
 _RATIOS = ("layer_ratio", "flops_ratio", "wall_clock_ratio")
-CAVEAT = """\
-Each cell is the best score among the points of the grid that cost at most 1/x of the
-FLOPs. The points are picked on the very texts that they are scored on, which flatters
-all of them: choose the exit of a model in use on other texts. Over several seeds it is
-the median of what each seed picks, and the range.
+NOTE = """\
+Each cell is the score at the point of the grid that comes nearest to 1/x of the FLOPs
+and does not exceed it, whatever its score. Over several seeds it is the median, and
+the range.
 """
 _CONFIRMED = """\
 The engine gives the exits of the replay. FLOPs are a share of full depth in the dearest
@@ -61,17 +60,18 @@ def curve(rows: Sequence[Row]) -> list[Point]:
     return sorted(points, key=lambda point: point.flops_ratio)
 
 
-def best(rows: Sequence[Row], most: float) -> Row | None:
-    """Returns the row of the best score, of equals the cheapest; None if there is none.
+def within(rows: Sequence[Row], most: float) -> Row | None:
+    """Returns the row that spends most of a budget; None if none is so cheap.
+
+    Its score has no say: the best of many points would be flattered by the texts that
+    it was picked on, and a long grid more than a short one.
 
     Args:
       rows: candidates.
       most: the FLOPs ratio that may not be exceeded.
     """
-    within = [row for row in rows if row["flops_ratio"] <= most]
-    return max(
-        within, key=lambda row: (row["score"], -row["flops_ratio"]), default=None
-    )
+    cheap = [row for row in rows if row["flops_ratio"] <= most]
+    return max(cheap, key=lambda row: row["flops_ratio"], default=None)
 
 
 def nearest(rows: Sequence[Row], ratio: float) -> Row:
@@ -82,7 +82,7 @@ def nearest(rows: Sequence[Row], ratio: float) -> Row:
 def table(shown: Sequence[Row], rows: Sequence[Row]) -> str:
     """Returns, in Markdown, the scores at some speed-ups of every criterion shown.
 
-    `CAVEAT` says how to read them.
+    `NOTE` says how to read them.
 
     Args:
       shown: rows of some criteria, all that they have.
@@ -99,7 +99,7 @@ def table(shown: Sequence[Row], rows: Sequence[Row]) -> str:
             full = _by_seed(select(ours, criterion="fixed_depth"))
             dearest = [max(each, key=lambda row: row["flops_ratio"]) for each in full]
             grids = _by_seed(select(ours, criterion=criterion, window=window))
-            chosen = [[best(each, 1 / x) for each in grids] for x in SPEED_UPS]
+            chosen = [[within(each, 1 / x) for each in grids] for x in SPEED_UPS]
             cells = [_median_and_range(each) for each in (dearest, *chosen)]
             lines.append([method, _called(criterion, window), str(len(grids)), *cells])
         parts.append(f"{metric} on {name}\n\n{tables.markdown(header, lines)}\n")
