@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -50,11 +50,12 @@ def at_exit(
     labels: Int[np.ndarray, " M"],
     lengths: Int[np.ndarray, " M"],
     criterion: Criterion,
+    scores: Sequence[str] = metrics.NAMES,
 ) -> dict[str, Any]:
     """Returns scores and costs where each text leaves as `criterion` says.
 
     Returns:
-      The scores of `metrics.classification`; `mean_exit_layer`; `layer_ratio`, that
+      These scores of `metrics.classification`; `mean_exit_layer`; `layer_ratio`, that
       over D; `flops_ratio`, by text, of real tokens; `exit_histogram` [D] and
       `rule_counts`, in texts; `lost`, the texts that only full depth has right,
       `gained`, those that only the exit has, and `accuracy_drop`, the difference by
@@ -67,7 +68,7 @@ def at_exit(
     full, early = logits[-1].argmax(-1) == labels, leaves.logits.argmax(-1) == labels
     lost, gained = int((full & ~early).sum()), int((early & ~full).sum())
     return {
-        **metrics.classification(labels, leaves.logits.argmax(-1)),
+        **metrics.classification(labels, leaves.logits.argmax(-1), scores),
         "mean_exit_layer": float(leaves.layer.mean()),
         "layer_ratio": float(leaves.layer.mean() / depth),
         "flops_ratio": float(

@@ -256,7 +256,8 @@ class _Classification:
             labels = self.data.validation.labels
             predicted = logits.argmax(-1)
             by_layer = [
-                metrics.classification(labels, each)[metric] for each in predicted
+                metrics.classification(labels, each, [metric])[metric]
+                for each in predicted
             ]
             score = float(np.mean(by_layer))
         return Evaluation(row, score, sentence)

@@ -71,7 +71,7 @@ def replay(run: Run, window: int) -> list[Row]:
 
 def _row(run: Run, criterion: Criterion) -> Row:
     at_exit = evaluation.at_exit(
-        run.config, run.logits, run.labels, run.lengths, criterion
+        run.config, run.logits, run.labels, run.lengths, criterion, [run.metric]
     )
     if isinstance(criterion, FixedDepth):
         short = dataclasses.replace(

@@ -22,7 +22,7 @@ def write(
 ) -> str:
     """Writes rows.csv, rows.json, table.md and the pictures.
 
-    Returns the tables of every method with its own exit.
+    Returns the tables of every method with its own exit, and of what exits gain.
 
     Args:
       folder: is there.
@@ -43,9 +43,11 @@ def write(
         if row["criterion"] == criteria[row["set"], row["method"]]
         and row["window"] in (None, window)
     ]
+    early = [row for row in rows if not lineage.is_plain(row["method"])]
+    gains = f"{trade_off.gains(early)}\n" if early else ""
     summary = (
         f"Every method with its own exit: {trade_off.table(own, rows)}\n"
-        f"{trade_off.NOTE}\n"
+        f"{trade_off.NOTE}\n{gains}"
     )
     every = f"Every exit: {trade_off.table(rows, rows)}\n"
     with output.writing(str(folder)):

@@ -8,17 +8,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from elbert_jax import tables
 
 Row = Mapping[str, Any]
 
 SPEED_UPS = (1.5, 2.0, 3.0, 4.0, 6.0, 10.0)
+_SPEED_UPS = tuple(f"{speed_up:g}x" for speed_up in SPEED_UPS)
 _RATIOS = ("layer_ratio", "flops_ratio", "wall_clock_ratio")
 NOTE = """\
-Each cell is the score at the point of the grid that comes nearest to 1/x of the FLOPs
-and does not exceed it, whatever its score. Over several seeds it is the median, and
-the range.
+Each cell is the score at 1/x of the FLOPs of full depth, on the straight line between
+the points of the grid that cost a little more and a little less: what drawing lots
+between the two has on average. So all are compared at the same cost, and labels have
+no part in the choice. Over several seeds it is the median, and the range.
+"""
+_GAINS = """\
+What an exit gains over leaving at one layer for all texts, in points, at the same cost
+in the same models: the mean over those that can be so cheap, and how many of them
+gain / lose.
 """
 _CONFIRMED = """\
 The engine gives the exits of the replay. FLOPs are a share of full depth in the dearest
@@ -60,18 +68,15 @@ def curve(rows: Sequence[Row]) -> list[Point]:
     return sorted(points, key=lambda point: point.flops_ratio)
 
 
-def within(rows: Sequence[Row], most: float) -> Row | None:
-    """Returns the row that spends most of a budget; None if none is so cheap.
+def score_at(rows: Sequence[Row], ratio: float) -> float:
+    """Returns the score at a FLOPs ratio, on the line through a model's points.
 
-    Its score has no say: the best of many points would be flattered by the texts that
-    it was picked on, and a long grid more than a short one.
-
-    Args:
-      rows: candidates.
-      most: the FLOPs ratio that may not be exceeded.
+    It is NaN where no point is so cheap. To pick the best of all that are would flatter
+    it by the texts that it is picked on, and a long grid more than a short one.
     """
-    cheap = [row for row in rows if row["flops_ratio"] <= most]
-    return max(cheap, key=lambda row: row["flops_ratio"], default=None)
+    points = sorted((row["flops_ratio"], row["score"]) for row in rows)
+    ratios, scores = zip(*points)
+    return float(np.interp(ratio, ratios, scores, left=np.nan))
 
 
 def nearest(rows: Sequence[Row], ratio: float) -> Row:
@@ -90,20 +95,42 @@ def table(shown: Sequence[Row], rows: Sequence[Row]) -> str:
     """
     parts = []
     for name, metric in distinct(shown, "set", "metric"):
-        header = ["method", "criterion", "seeds", "full depth"]
-        header += [f"{speed_up:g}x" for speed_up in SPEED_UPS]
+        header = ["method", "criterion", "seeds", "full depth", *_SPEED_UPS]
         here, lines = select(rows, set=name), []
         kinds = distinct(select(shown, set=name), "method", "criterion", "window")
         for method, criterion, window in kinds:
-            ours = select(here, method=method)
-            full = _by_seed(select(ours, criterion="fixed_depth"))
-            dearest = [max(each, key=lambda row: row["flops_ratio"]) for each in full]
-            grids = _by_seed(select(ours, criterion=criterion, window=window))
-            chosen = [[within(each, 1 / x) for each in grids] for x in SPEED_UPS]
-            cells = [_median_and_range(each) for each in (dearest, *chosen)]
-            lines.append([method, _called(criterion, window), str(len(grids)), *cells])
+            scores = _scores(select(here, method=method), criterion, window)
+            cells = [_median_and_range(each) for each in scores.T]
+            called = _called(criterion, window)
+            lines.append([method, called, str(len(scores)), *cells])
         parts.append(f"{metric} on {name}\n\n{tables.markdown(header, lines)}\n")
     return "\n".join(parts)
+
+
+def gains(rows: Sequence[Row]) -> str:
+    """Returns, in Markdown, what each criterion gains over one layer for all texts.
+
+    Args:
+      rows: of models that have every criterion.
+    """
+    parts = []
+    for name, metric in distinct(rows, "set", "metric"):
+        header = ["criterion", "models", *_SPEED_UPS]
+        here, lines = select(rows, set=name), []
+        methods = [select(here, method=each) for (each,) in distinct(here, "method")]
+        for criterion, window in distinct(here, "criterion", "window"):
+            if criterion == "fixed_depth":
+                continue
+            gained = np.concatenate(
+                [
+                    _scores(ours, criterion, window) - _scores(ours, "fixed_depth")
+                    for ours in methods
+                ]
+            )[:, 1:]
+            cells = [_mean_and_signs(each) for each in gained.T]
+            lines.append([_called(criterion, window), str(len(gained)), *cells])
+        parts.append(f"{metric} on {name}\n\n{tables.markdown(header, lines)}\n")
+    return "\n".join([_GAINS, *parts])
 
 
 def confirmed(rows: Sequence[Row]) -> str:
@@ -128,19 +155,37 @@ def confirmed(rows: Sequence[Row]) -> str:
     return f"{_CONFIRMED}\n{tables.markdown(header, lines)}\n" if lines else ""
 
 
-def _by_seed(rows: Sequence[Row]) -> list[list[Row]]:
-    return [select(rows, seed=seed) for (seed,) in distinct(rows, "seed")]
+def _scores(
+    rows: Sequence[Row], criterion: str, window: int | None = None
+) -> Float[np.ndarray, "S X"]:
+    """Returns the scores of S seeds of a method: at full depth, then `SPEED_UPS`."""
+    scores = []
+    for (seed,) in distinct(rows, "seed"):
+        ours = select(rows, seed=seed)
+        depths = select(ours, criterion="fixed_depth")
+        full = max(depths, key=lambda row: row["flops_ratio"])
+        points = [*select(ours, criterion=criterion, window=window), full]
+        ratios = [1 / speed_up for speed_up in SPEED_UPS]
+        scores.append([full["score"], *(score_at(points, each) for each in ratios)])
+    return np.array(scores)
 
 
 def _called(criterion: str, window: int | None) -> str:
     return criterion if window is None else f"{criterion}, W = {window}"
 
 
-def _median_and_range(rows: Sequence[Row | None]) -> str:
-    scores = [row["score"] for row in rows if row]
-    if len(scores) < len(rows):
+def _median_and_range(scores: Float[np.ndarray, " S"]) -> str:
+    if np.isnan(scores).any():
         return "-"
     middle = f"{np.median(scores):.4f}"
     if len(scores) == 1:
         return middle
     return f"{middle} ({min(scores):.4f}-{max(scores):.4f})"
+
+
+def _mean_and_signs(gained: Float[np.ndarray, " S"]) -> str:
+    gained = gained[np.isfinite(gained)]
+    if not gained.size:
+        return "-"
+    up, down = (gained > 0).sum(), (gained < 0).sum()
+    return f"{100 * gained.mean():+.2f} ({up} / {down})"

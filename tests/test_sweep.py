@@ -71,7 +71,9 @@ def test_the_command_and_a_second_start(folder, capsys):
     table = (output / "table.md").read_text()
     summary, every = table.split("Every exit:")
     assert summary.strip() in done.stdout and "monotone, W = 3" in summary
-    assert "patience" not in summary and "patience" in every
+    own, gains = summary.split("What an exit gains")
+    assert "patience" not in own and "patience" in gains and "patience" in every
+    assert "fixed_depth" in own and "fixed_depth" not in gains
 
     rows = orjson.loads((output / "rows.json").read_bytes())
     with open(output / "rows.csv", newline="") as file:

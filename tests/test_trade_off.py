@@ -1,5 +1,6 @@
 """Curves over seeds, and which point a table shows."""
 
+import math
 from typing import Any
 
 import pytest
@@ -18,10 +19,11 @@ ROWS = [row(0.9, 0.1, 0.70), row(0.5, 0.3, 0.82), row(0.4, 0.5, 0.80)]
 ROWS += [row(0.3, 0.51, 0.9), row(0.1, 0.9, 0.88)]
 
 
-def test_a_budget_is_spent_whatever_the_score():
-    picked = trade_off.within(ROWS, 0.5)
-    assert picked is not None and (picked["value"], picked["score"]) == (0.4, 0.80)
-    assert trade_off.within(ROWS, 0.05) is None
+def test_the_score_at_a_cost_lies_between_its_neighbours():
+    assert trade_off.score_at(ROWS, 0.5) == 0.80
+    assert trade_off.score_at(ROWS, 0.4) == pytest.approx(0.81)
+    assert trade_off.score_at(ROWS[::-1], 0.1) == 0.70
+    assert math.isnan(trade_off.score_at(ROWS, 0.09))
 
 
 def test_nearest():
@@ -57,14 +59,31 @@ def test_the_table_goes_by_seed():
     none, fixed = (dict(zip(header, line, strict=True)) for line in (none, fixed))
     assert (none["criterion"], none["seeds"]) == ("none", "2")
     assert none["full depth"] == fixed["full depth"] == "0.9150 (0.9100-0.9200)"
-    # At 0.667 seed 1 has 0.9, at 0.5 0.8; seed 2 has one point, 0.45.
-    assert none["1.5x"] == "0.8500 (0.8000-0.9000)"
-    assert none["2x"] == "0.8000 (0.8000-0.8000)"
+    # Full depth is the last point of both, the only one of seed 2 beside 0.45.
+    assert none["1.5x"] == "0.8696 (0.8473-0.8920)"
+    assert none["2x"] == "0.8055 (0.8000-0.8109)"
     assert none["3x"] == none["10x"] == "-"
     assert fixed["4x"] == "0.6000 (0.6000-0.6000)"
     shown = trade_off.table(trade_off.select(rows, criterion="none"), rows)
     assert cells(shown.splitlines()[4]) == cells(lines[4])
     assert "fixed_depth" not in shown
+
+
+def test_what_an_exit_gains_over_one_layer_for_all():
+    depths = [(1, 0.25, 0.6), (2, 0.5, 0.7), (4, 1.0, 0.9)]
+    rows = [
+        row(*point, seed=seed, criterion="fixed_depth")
+        for seed in (1, 2)
+        for point in depths
+    ]
+    rows += [row(0.5, 0.3, 0.7, seed=1), row(0.5, 0.25, 0.6, seed=2)]
+    *_, head, _, line = trade_off.gains(rows).splitlines()
+    told = dict(zip(cells(head), cells(line), strict=True))
+    assert (told["criterion"], told["models"], told["10x"]) == ("none", "2", "-")
+    # At a half seed 1 has 0.7 + 0.2 * 0.2 / 0.7, where depth 2 has 0.7; seed 2 on the
+    # straight line from 0.6 to 0.9 has as much as depth 2.
+    assert told["2x"] == "+2.86 (1 / 0)"
+    assert told["4x"] == "+0.00 (0 / 0)"  # seed 2: 0.3 is dearer
 
 
 def test_confirmed_points_have_a_table():
