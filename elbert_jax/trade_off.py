@@ -118,15 +118,12 @@ def gains(rows: Sequence[Row]) -> str:
         header = ["criterion", "models", *_SPEED_UPS]
         here, lines = select(rows, set=name), []
         methods = [select(here, method=each) for (each,) in distinct(here, "method")]
+        one_layer = np.concatenate([_scores(ours, "fixed_depth") for ours in methods])
         for criterion, window in distinct(here, "criterion", "window"):
             if criterion == "fixed_depth":
                 continue
-            gained = np.concatenate(
-                [
-                    _scores(ours, criterion, window) - _scores(ours, "fixed_depth")
-                    for ours in methods
-                ]
-            )[:, 1:]
+            scores = [_scores(ours, criterion, window) for ours in methods]
+            gained = (np.concatenate(scores) - one_layer)[:, 1:]
             cells = [_mean_and_signs(each) for each in gained.T]
             lines.append([_called(criterion, window), str(len(gained)), *cells])
         parts.append(f"{metric} on {name}\n\n{tables.markdown(header, lines)}\n")
