@@ -53,7 +53,7 @@ def get_config() -> Any:  # a ConfigDict
     config.batch_size = 32
     config.eval_batch_size = 64
     config.accumulate = 1  # batches to one update
-    config.epochs = 3  # 0: `init` is fine-tuned, and only gets exits
+    config.epochs = 3  # 0, whatever `steps` is: `init` is fine-tuned, and gets exits
     config.steps = 0  # batches, in place of epochs; 0: as many as those make
     config.optimizer = "adamw"  # or "lamb"
     config.learning_rate = 3e-5

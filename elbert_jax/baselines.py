@@ -7,7 +7,7 @@ Letters: M texts, B of them in a batch, L tokens.
 """
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -19,46 +19,13 @@ from elbert_jax import albert, engine, ladder
 from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.classifier import Classifier
 from elbert_jax.data import batching
-from elbert_jax.data.batching import Batch, Encoded
+from elbert_jax.data.batching import Batch, Encoded, Room, room
 from elbert_jax.exits import Criterion
 from elbert_jax.ladder import Answers
 
-Room = Callable[[np.ndarray], np.ndarray]  # L to the most texts of a batch
-_USUAL, _LEAST = 16, 32  # tokens of a text, texts of a batch with early exit
+_LEAST = 32  # texts of a batch with early exit
 _SIZES = 8  # that a shrinking batch may have: each compiles
 _IN_CACHE = 1024  # tokens that a CPU takes at once
-
-
-def room(texts: int, least: int = 1) -> Room:
-    """Returns the sizes of batches that hold so many texts of 16 tokens.
-
-    Of longer ones they hold fewer, but no less than `least` if there are as many.
-    """
-
-    def of(length: np.ndarray) -> np.ndarray:
-        return np.clip(texts * _USUAL // length, min(texts, least), texts)
-
-    return of
-
-
-def cut(
-    lengths: np.ndarray, buckets: Sequence[int], room: Room
-) -> Iterator[tuple[np.ndarray, int]]:
-    """Yields the rows of length-sorted batches, and each batch's padded length.
-
-    Args:
-      lengths: int [M], of the texts.
-      buckets: the padded lengths there are, from short to long.
-      room: how many texts a batch may hold; no more of long ones than of short ones.
-    """
-    order = np.argsort(lengths, kind="stable")
-    padded = np.asarray(buckets)[np.searchsorted(buckets, lengths[order])]
-    start = 0
-    while start < len(order):
-        ahead = padded[start : start + int(room(padded[start]))]
-        count = int((np.arange(1, len(ahead) + 1) <= room(ahead)).sum())
-        yield order[start : start + count], int(ahead[count - 1])
-        start += count
 
 
 def _batches(
@@ -67,7 +34,7 @@ def _batches(
     lengths = classifier.buckets or batching.fitting_lengths(
         encoded.lengths, lambda _: 1, classifier.max_length
     )
-    return cut(encoded.lengths, lengths, most)
+    return batching.cut(encoded.lengths, lengths, most)
 
 
 @functools.partial(jax.jit, static_argnames=("config", "pieces"))

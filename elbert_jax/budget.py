@@ -3,6 +3,7 @@
 Letters: N slots, L tokens, K layer-steps to a turn of the loop.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -17,11 +18,11 @@ import orjson
 
 from elbert_jax import engine, machine_cache
 from elbert_jax.albert import AlbertConfig, Params
+from elbert_jax.data import batching
 from elbert_jax.engine import Queue
 from elbert_jax.errors import UserError
 from elbert_jax.exits import FixedDepth
 
-USUAL_LENGTH = 16  # tokens of a text, where slots are counted in texts
 _TEXTS_PER_SLOT = 16  # fewer, and the drain at the end would be long
 _LENGTH = 32  # of the rows that are measured
 _NEARLY_BEST, _FAIR = 0.97, 0.7  # of the best rate: for `tokens`, and for `few`
@@ -75,7 +76,7 @@ def choose(slots: int | str | None, params: Params, config: AlbertConfig) -> Bud
         slots = 0
     if slots < 1:
         raise UserError("slots: give a number, 1 or more, or auto")
-    return Budget.usual(slots * USUAL_LENGTH)
+    return Budget.usual(slots * batching.USUAL_LENGTH)
 
 
 def measured(params: Params, config: AlbertConfig) -> Budget:
@@ -89,10 +90,11 @@ def measured(params: Params, config: AlbertConfig) -> Budget:
         return Budget(**orjson.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError):
         budget = _measure(params, config)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}")
-    temporary.write_bytes(orjson.dumps(budget._asdict()))
-    temporary.replace(path)
+    with contextlib.suppress(OSError):  # then it is measured anew
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(orjson.dumps(budget._asdict()))
+        temporary.replace(path)
     return budget
 
 
@@ -109,7 +111,12 @@ def _measure(params: Params, config: AlbertConfig) -> Budget:
     rate = _rate_of(params, config)
     rates: dict[int, float] = {}
     for size in sizes:
-        rates[size] = rate(Budget(size, size))
+        try:
+            rates[size] = rate(Budget(size, size))
+        except jax.errors.JaxRuntimeError:  # out of memory
+            if not rates:
+                raise
+            break
         if rates[size] < _NEARLY_BEST * max(rates.values()):
             break  # larger batches leave the cache
     best = max(rates.values())

@@ -19,13 +19,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import tqdm
 from jaxtyping import Float, Int
 
 from elbert_jax import evaluation, exit_grid, significance
 from elbert_jax.albert import AlbertConfig
 from elbert_jax.classifier import Classifier
-from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded
 from elbert_jax.errors import UserError
 from elbert_jax.exits import Criterion, FixedDepth
@@ -82,17 +80,8 @@ def measure(classifier: Classifier, encoded: Encoded, goal: Goal) -> list[Point]
     Raises:
       UserError: the exit has no path, or the model gives no numbers.
     """
-    config, slots, texts = classifier.config, classifier.slots, len(encoded)
-    buckets = batching.bucket_lengths(classifier.max_length)
-    batches = tqdm.tqdm(
-        batching.eval_batches(encoded, slots, buckets),
-        total=batching.steps_per_epoch(encoded, slots),
-        unit="batch",
-        disable=None,
-    )
-    logits = evaluation.every_layer(config, classifier.params, batches, texts)
-    if not np.isfinite(logits).all():
-        raise UserError("the model's logits are not finite: check its weights")
+    exit_grid.grid(classifier.exit, classifier.config)  # which refuses at once
+    logits, config = classifier.every_layer(encoded), classifier.config
     labels, lengths = encoded.labels, encoded.lengths
     return path(config, logits, labels, lengths, classifier.exit, goal)
 

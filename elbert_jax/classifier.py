@@ -11,15 +11,17 @@ from typing import Any, cast
 
 import numpy as np
 import scipy.special
+import tqdm
+from jaxtyping import Float
 
-from elbert_jax import budget, exit_settings, exits, hf, operating_point
+from elbert_jax import budget, evaluation, exit_settings, exits, hf, operating_point
 from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded
-from elbert_jax.data.tokenization import Tokenizer
+from elbert_jax.data.tokenization import Tokenizer, is_text
 from elbert_jax.errors import UserError
 from elbert_jax.exits import Criterion
-from elbert_jax.ladder import ROWS_PER_SLOT, Answers, Ladder, device_mesh
+from elbert_jax.ladder import ROWS_PER_SLOT, Answers, Ladder, device_mesh, on_each
 
 Text = str | tuple[str, str]  # a text, or a pair of texts
 Result = dict[str, Any]
@@ -27,6 +29,7 @@ Result = dict[str, Any]
 _CHUNK = 16384  # texts of a stream that are tokenised, sorted and answered together
 _WAITING = 2  # chunks with a text that has not left; then all are answered
 _FEW_ROWS_PER_SLOT = 4  # of queues, where texts are few
+_PROBLEM = "single_label_classification"  # in config.json
 _TEXTS_PER_BUCKET = 2  # times its slots: of fewer a padded length is not worth it
 
 
@@ -73,13 +76,14 @@ class Classifier:
         self.max_length = min(max_length or tokenizer.max_length, positions)
         self.budget = budget.choose(slots, params, config)
         self.mesh = device_mesh(devices)
+        self._placed = self.params, on_each(self.mesh, self.params)
         self.buckets: tuple[int, ...] | None = None  # None: those that suit the texts
         self._warned_of_truncation = False
 
     @property
     def slots(self) -> int:
         """Texts of 16 tokens that go through the layer together on a device."""
-        return self.budget.slots(budget.USUAL_LENGTH)
+        return self.budget.slots(batching.USUAL_LENGTH)
 
     @classmethod
     def from_pretrained(
@@ -116,11 +120,19 @@ class Classifier:
                 "train the model before you trust an answer",
                 stacklevel=2,
             )
+        if loaded.problem_type not in (None, _PROBLEM) or len(loaded.labels) < 2:
+            problem = loaded.problem_type or "one of a single class"
+            raise UserError(f"{name} is no classifier of one label: it is {problem}")
+        tokenizer, pieces = Tokenizer.load(loaded.directory), loaded.config.vocab_size
+        if len(tokenizer) > pieces:
+            raise UserError(
+                f"{name} embeds {pieces} pieces, and its tokenizer has {len(tokenizer)}"
+            )
         return cls(
             dataclasses.replace(loaded.config, dtype=dtype),
             loaded.params,
             loaded.labels,
-            Tokenizer.load(loaded.directory),
+            tokenizer,
             exit or operating_point.load(loaded.directory),
             slots=slots,
             max_length=max_length,
@@ -134,7 +146,7 @@ class Classifier:
         Raises:
           UserError: the criterion has none, or it is below 0.
         """
-        moved = exit_settings.to_dict(self.exit) | {"delta": delta}
+        moved = exit_settings.to_dict(self.exit) | {"delta": float(delta)}
         try:
             self.exit = exit_settings.from_dict(moved)
         except ValueError as error:
@@ -172,6 +184,7 @@ class Classifier:
         chunks = _Chunks(texts, self._encode)
         encoded, ended = chunks.read()
         ladder = self._ladder(encoded, endless=not ended)
+        rules = exits.rule_names(ladder.criterion)  # `exit` may be set meanwhile
         waiting = collections.deque[tuple[int, Answers]]()
         first = 0  # number of the chunk's first text
         while True:
@@ -183,14 +196,14 @@ class Classifier:
             for (begin, answers), finished in itertools.product(waiting, left):
                 answers.take(finished, begin)
             while waiting and waiting[0][1].complete:
-                yield from self._results(waiting.popleft()[1])
+                yield from self._results(waiting.popleft()[1], rules)
             if following is None:
                 break
             (encoded, ended), first = following, (first + _CHUNK) % (_CHUNK * _WAITING)
         if chunks.error:
             raise chunks.error
 
-    def _results(self, answers: Answers) -> Iterator[Result]:
+    def _results(self, answers: Answers, rules: Sequence[str]) -> Iterator[Result]:
         finite: Any = np.isfinite(answers.logits).all(-1)
         if bad := int((~finite).sum()):
             warnings.warn(
@@ -200,7 +213,6 @@ class Classifier:
             )
         p = scipy.special.softmax(answers.logits, axis=-1)
         p[~finite] = np.nan
-        names = exits.rule_names(self.exit)
         for label, score, layer, rule in zip(
             p.argmax(-1), p.max(-1), answers.layers, answers.rules
         ):
@@ -208,13 +220,11 @@ class Classifier:
                 "label": self.labels[label],
                 "score": float(score),
                 "exit_layer": int(layer),
-                "rule": names[rule],
+                "rule": rules[rule],
             }
 
     def _encode(self, texts: Sequence[Text]) -> Encoded:
         pairs = [text if isinstance(text, tuple) else (text, None) for text in texts]
-        if any(len(pair) != 2 for pair in pairs):
-            raise UserError("a tuple is a pair of texts, so it holds two")
         encoded = Encoded.build(
             self.tokenizer,
             [first for first, _ in pairs],
@@ -242,6 +252,7 @@ class Classifier:
           calls: how many texts will come in a call; None: a stream, or very many.
         """
         if texts:
+            self.buckets = None
             self.buckets = self.buckets_for(self._encode(texts))
         else:
             self.buckets = batching.bucket_lengths(self.max_length)
@@ -251,6 +262,24 @@ class Classifier:
     def run(self, encoded: Encoded) -> Answers:
         """Answers pre-tokenised texts."""
         return self._ladder(encoded).answer(encoded)
+
+    def every_layer(self, encoded: Encoded) -> Float[np.ndarray, "D M C"]:
+        """Returns the logits of all D layers for M pre-tokenised texts, none leaving.
+
+        Raises:
+          UserError: they are not finite.
+        """
+        lengths, texts = batching.bucket_lengths(self.max_length), len(encoded)
+        room = batching.room(min(self.slots, texts))
+        cut = list(batching.cut(encoded.lengths, lengths, room))
+        batches = (
+            batching.pad(encoded, rows, length, int(room(np.array(length))))
+            for rows, length in tqdm.tqdm(cut, unit="batch", leave=False, disable=None)
+        )
+        logits = evaluation.every_layer(self.config, self.params, batches, texts)
+        if not np.isfinite(logits).all():
+            raise UserError("the model's logits are not finite: check its weights")
+        return logits
 
     def buckets_for(
         self, encoded: Encoded, *, endless: bool = False
@@ -277,8 +306,10 @@ class Classifier:
         each = None if texts is None else self._on_each_device(texts)
         slots = [self.budget.slots(length, each) for length in lengths]
         few = slots[0] < self.budget.slots(lengths[0])
+        if self._placed[0] is not self.params:  # which may be set
+            self._placed = self.params, on_each(self.mesh, self.params)
         return Ladder(
-            self.params,
+            self._placed[1],
             self.config,
             self.exit,
             lengths,
@@ -295,19 +326,24 @@ class _Chunks:
     def __init__(
         self, texts: Iterable[Text], encode: Callable[[Sequence[Text]], Encoded]
     ):
-        self._texts, self._encode = iter(texts), encode
+        self._texts, self._encode = enumerate(texts), encode
         self.error: Exception | None = None
 
     def read(self) -> tuple[Encoded, bool]:
         """Returns the next chunk, and whether it is the last; it may be empty."""
         chunk = []
         try:
-            for text in itertools.islice(self._texts, _CHUNK):
+            for number, text in itertools.islice(self._texts, _CHUNK):
+                _check(text, number)
                 chunk.append(text)
         except Exception as error:
             self.error = error
-        try:
-            return self._encode(chunk), len(chunk) < _CHUNK
-        except UserError as error:
-            self.error = error
-            return self._encode([]), True
+        return self._encode(chunk), len(chunk) < _CHUNK
+
+
+def _check(text: Any, number: int) -> None:
+    parts = text if isinstance(text, tuple) else (text,)
+    if len(parts) not in (1, 2) or not all(is_text(part) for part in parts):
+        raise UserError(
+            f"text {number} is neither a string of valid Unicode nor a tuple of two"
+        )

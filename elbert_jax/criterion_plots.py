@@ -70,9 +70,10 @@ def windows(path: pathlib.Path, rows: Sequence[Row]) -> None:
     figure, axes = plots.panels(len(methods))
     for panel, (method, metric) in zip(axes, methods):
         for number, window in enumerate(windows):
-            points = trade_off.select(own, method=method, window=window)
             look = {"color": shades(number / len(windows)), "marker": "o"}
-            trade_off_plots.line(panel, points, rows, f"W = {window}", **look)
+            # A window longer than the model is deep is not swept.
+            if points := trade_off.select(own, method=method, window=window):
+                trade_off_plots.line(panel, points, rows, f"W = {window}", **look)
         alone = trade_off.select(rows, method=method, criterion="stage_1")
         look = {"color": "black", "linestyle": "--"}
         trade_off_plots.line(panel, alone, rows, "stage 1 alone", **look)

@@ -26,11 +26,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
             rest = flags.FLAGS(argv)
         # A configuration file, or a value for one of its keys, may raise anything.
         except Exception as error:
-            for missing in (error, *error.args):  # a nested key's is an AttributeError
-                if isinstance(missing, KeyError):
-                    key = " ".join(map(str, missing.args))
-                    _stop(f"the configuration has no key {key}")
-            _stop(f"{error} (--help lists the flags)")
+            _stop(_missing_key(error) or f"{error} (--help lists the flags)")
         if flags.FLAGS["verbosity"].using_default_value:
             flags.FLAGS.verbosity = logging.WARNING  # libraries narrate at INFO
         if len(rest) > 1:
@@ -44,6 +40,10 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
             main(argv)
         except UserError as error:
             _stop(str(error))
+        except AttributeError as error:  # of another command's configuration, perhaps
+            if not (told := _missing_key(error)):
+                raise
+            _stop(told)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
@@ -52,6 +52,14 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
             sys.exit(141)
 
     app.run(guarded, flags_parser=parse)
+
+
+def _missing_key(error: Exception) -> str | None:
+    """Returns what to say of a key that a configuration lacks; None of other errors."""
+    for missing in (error, *error.args):  # a nested key's is an AttributeError
+        if isinstance(missing, KeyError):
+            return f"the configuration has no key {' '.join(map(str, missing.args))}"
+    return None
 
 
 def _stop(message: str) -> None:

@@ -3,15 +3,15 @@
 Run:    python -m elbert_jax.evaluate --model=DIR --file=dev.tsv
 """
 
-import pathlib
-
 import orjson
 from absl import flags
 
 from elbert_jax import errors, labelled_flags, machine_cache, plots, scorecard
 from elbert_jax.classifier import Classifier
+from elbert_jax.data import output
 from elbert_jax.errors import UserError
 
+_PICTURES = (".png", ".svg", ".pdf")
 _MODEL = flags.DEFINE_string("model", None, "Model directory, or hub id.")
 _FILE = flags.DEFINE_string("file", None, "Labelled .tsv .csv .jsonl or .parquet.")
 _TASK = flags.DEFINE_string("task", None, "A named task instead of a file.")
@@ -29,6 +29,9 @@ def main(argv):
     machine_cache.keep_programs()
     if not _MODEL.value:
         raise UserError("give --model=DIR, and --file=FILE or --task=NAME")
+    plot, record = map(output.target, (_PLOT.value, _JSON.value))
+    if plot and plot.suffix not in _PICTURES:
+        raise UserError(f"--plot={plot} should end with {' or '.join(_PICTURES)}")
     classifier = Classifier.from_pretrained(_MODEL.value, slots=_SLOTS.value)
     if _DELTA.value is not None:
         classifier.set_delta(_DELTA.value)
@@ -38,19 +41,19 @@ def main(argv):
     card = scorecard.measure(classifier, examples, _REPEATS.value, by=by)
     print(f"{_MODEL.value} on {name}")
     print(scorecard.render(card))
-    if _PLOT.value:
-        plots.exit_curve(
-            pathlib.Path(_PLOT.value),
-            card["curve"],
-            card["layer_accuracy"],
-            metric="accuracy",
-            title=f"{card['texts']:,} texts, {len(card['layer_accuracy'])} layers",
-        )
-        print(f"the curve is drawn in {_PLOT.value}")
-    if _JSON.value:
-        pathlib.Path(_JSON.value).write_bytes(
-            orjson.dumps(card, option=orjson.OPT_INDENT_2)
-        )
+    if record:
+        with output.replacing(str(record)) as file:
+            file.write(orjson.dumps(card, option=orjson.OPT_INDENT_2))
+    if plot:
+        with output.writing(str(plot)):
+            plots.exit_curve(
+                plot,
+                card["curve"],
+                card["layer_accuracy"],
+                metric="accuracy",
+                title=f"{card['texts']:,} texts, {len(card['layer_accuracy'])} layers",
+            )
+        print(f"the curve is drawn in {plot}")
 
 
 if __name__ == "__main__":

@@ -68,7 +68,9 @@ def at_exit(
     full, early = logits[-1].argmax(-1) == labels, leaves.logits.argmax(-1) == labels
     lost, gained = int((full & ~early).sum()), int((early & ~full).sum())
     return {
-        **metrics.classification(labels, leaves.logits.argmax(-1), scores),
+        **metrics.classification(
+            labels, leaves.logits.argmax(-1), config.num_labels, scores
+        ),
         "mean_exit_layer": float(leaves.layer.mean()),
         "layer_ratio": float(leaves.layer.mean() / depth),
         "flops_ratio": float(
@@ -104,7 +106,7 @@ def by_part(
     return {
         name: {
             "full_depth": metrics.classification(
-                labels[texts], logits[-1, texts].argmax(-1)
+                labels[texts], logits[-1, texts].argmax(-1), config.num_labels
             ),
             "at_exit": at_exit(
                 config, logits[:, texts], labels[texts], lengths[texts], criterion

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from elbert_jax.confidence_window import ConfidenceWindow, Elbert2021
 from elbert_jax.exits import AnyOf, Count, Criterion, Entropy, FixedDepth, Patience
 
@@ -32,9 +34,10 @@ def from_dict(values: Mapping[str, Any]) -> Criterion:
     values = dict(values)
     name = values.pop("name", "confidence_window")
     if name == "any_of":
-        several = list(values) == ["criteria"] and isinstance(values["criteria"], list)
-        _require(several, "any_of has one field, criteria: a list of exits")
-        return AnyOf(tuple(from_dict(each) for each in values["criteria"]))
+        several = values.pop("criteria", None)
+        listed = isinstance(several, list) and several and not values
+        _require(bool(listed), "any_of has one field, criteria: a list of exits")
+        return AnyOf(tuple(from_dict(each) for each in several))
     known = (*_BY_NAME, "any_of")
     _require(name in known, f"exit name is {name!r}; it may be {', '.join(known)}")
     kinds = _fields(_BY_NAME[name])
@@ -92,4 +95,8 @@ def to_dict(criterion: Criterion) -> dict[str, Any]:
         criteria = [to_dict(each) for each in criterion.criteria]
         return {"name": "any_of", "criteria": criteria}
     name = next(name for name, kind in _BY_NAME.items() if type(criterion) is kind)
-    return {"name": name, **vars(criterion)}
+    numpy_too = {
+        key: value.item() if isinstance(value, np.generic) else value
+        for key, value in vars(criterion).items()
+    }
+    return {"name": name, **numpy_too}

@@ -8,8 +8,6 @@ show what early exit does. Both print traces, and write a page to open in a brow
 a picture beside it.
 """
 
-import pathlib
-
 from absl import flags
 
 from elbert_jax import (
@@ -17,8 +15,8 @@ from elbert_jax import (
     inspection,
     labelled_flags,
     patterns,
-    plots,
     trace_page,
+    trace_picture,
     trace_text,
 )
 from elbert_jax.classifier import Classifier
@@ -45,9 +43,9 @@ def main(argv):
             "give --model=DIR, and --text=TEXT (and --text_pair), --file=FILE or "
             "--task=NAME"
         )
-    page = pathlib.Path(_OUTPUT.value)
-    if page.suffix != ".html":
-        raise UserError(f"--output={page} should end with .html")
+    page = output.target(_OUTPUT.value)
+    if not page or page.suffix != ".html":
+        raise UserError(f"--output={_OUTPUT.value} should end with .html")
     classifier = Classifier.from_pretrained(_MODEL.value)
     if _DELTA.value is not None:
         classifier.set_delta(_DELTA.value)
@@ -58,13 +56,13 @@ def main(argv):
             print(trace_text.render(trace), end="\n\n")
     everything = [trace for traces in sections.values() for trace in traces]
     if not everything:
-        raise UserError("no text leaves early: give a larger --delta")
+        raise UserError("no text shows one of the patterns")
     title = f"Looking inside {_MODEL.value}"
     with output.replacing(str(page)) as file:
         file.write(trace_page.render(title, sections).encode())
     picture = page.with_suffix(".png")
     with output.replacing(str(picture)) as file:
-        plots.traces(file, everything)
+        trace_picture.draw(file, everything)
     print(f"the page is {page}, the picture {picture}")
 
 

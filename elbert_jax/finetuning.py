@@ -68,10 +68,10 @@ def _check(config: Config) -> Recipe:
     if config.metric not in ("", *metrics.NAMES):
         known = ", ".join(metrics.NAMES)
         raise UserError(f"config.metric is {config.metric!r}; it may be {known}")
-    trainer.check(config, ["batch_size", "head_epochs", "eval_batch_size"])
-    for name in "epochs", "steps":
-        if config[name] < 0:
-            raise UserError(f"config.{name} is {config[name]}; it must be at least 0")
+    at_least_one = ["batch_size", "head_epochs", "eval_batch_size"]
+    trainer.check(config, at_least_one, ["epochs", "steps"])
+    if config.data.max_train_samples < 0:
+        raise UserError("config.data.max_train_samples must be at least 0")
     recipe = recipes.find(config)
     if _heads_only(config) and not (config.init and recipe.lessons[1:]):
         able = ", ".join(name for name, it in recipes.METHODS.items() if it.lessons[1:])
@@ -85,7 +85,7 @@ def _check(config: Config) -> Recipe:
 
 def _heads_only(config: Config) -> bool:
     """Says whether the run starts with a model that has been fine-tuned already."""
-    return not (config.epochs or config.steps)
+    return config.epochs == 0
 
 
 def _exit(config: Config, recipe: Recipe, layers: int) -> Criterion:
@@ -169,8 +169,8 @@ class _Classification:
             taught = [(steps, lesson.loss(model_config))]
             trains = recipes.TRAINS[lesson.learns]
             stages.append(Stage(taught, rate, each, trains, stacked=heads))
-            epochs = batching.epochs(texts, config.batch_size, steps)
-            self.epochs += [(lesson, epoch) for epoch in epochs]
+            parts = batching.epochs(texts, config.batch_size, steps)
+            self.epochs += [(lesson, epoch) for epoch in parts]
         self.stages: Sequence[Stage] = stages
         self.measured = 0, np.empty(0)  # the last step with logits, and them
         self.ends = np.cumsum([epoch.steps for _, epoch in self.epochs])
@@ -253,11 +253,10 @@ class _Classification:
         )
         score = full[metric]
         if lesson.learns == "heads":  # full depth stays as it is
-            labels = self.data.validation.labels
-            predicted = logits.argmax(-1)
+            labels, classes = self.data.validation.labels, len(self.data.labels)
             by_layer = [
-                metrics.classification(labels, each, [metric])[metric]
-                for each in predicted
+                metrics.classification(labels, each, classes, [metric])[metric]
+                for each in logits.argmax(-1)
             ]
             score = float(np.mean(by_layer))
         return Evaluation(row, score, sentence)

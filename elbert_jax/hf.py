@@ -49,6 +49,7 @@ class Checkpoint:
     ignored: tuple[str, ...]  # in the file, but of no use to the model wanted
     directory: Path
     training: dict[str, Any]  # method, weighting and seed, where the file says them
+    problem_type: str | None = None  # of Hugging Face's, where the file says it
 
     def tell(self) -> None:
         """Prints which parameters are not the file's, and what is not used."""
@@ -167,6 +168,7 @@ def load(
         ignored=tuple(sorted(ignored)),
         directory=directory,
         training={k: v for k, v in own.items() if k != "exit_heads"},
+        problem_type=settings.get("problem_type"),
     )
 
 
@@ -283,7 +285,7 @@ def _parse(
         if field.name in given.keys() - _NOT_SETTINGS:
             value, kind = given[field.name], type(field.default)
             value = float(value) if kind is float and type(value) is int else value
-            if type(value) is not kind or (kind is int and value < 1):
+            if type(value) is not kind:
                 raise ValueError(f"{field.name} is {value!r}")
             fields[field.name] = value
     config = AlbertConfig(**fields, num_labels=len(labels), exit_heads=exit_heads)

@@ -40,8 +40,13 @@ def directory(
     Raises:
       UserError: there is no such directory, and the hub does not give such a model.
     """
-    name, path = os.fspath(source), Path(source).expanduser()
-    if path.is_dir():
+    name = os.fspath(source)
+    try:
+        path = Path(source).expanduser()
+        there = path.is_dir()
+    except (OSError, RuntimeError) as error:  # too long a name, or nobody's home
+        raise UserError(f"{name} is not a directory: {error}") from error
+    if there:
         if revision:
             raise UserError(f"{name} is a directory; only the hub has revisions")
         return path

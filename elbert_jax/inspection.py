@@ -26,7 +26,7 @@ from jaxtyping import Array, Bool, Float
 from elbert_jax import albert, exits, rules
 from elbert_jax.albert import AlbertConfig, Attention, Params
 from elbert_jax.classifier import Classifier, Result
-from elbert_jax.data import batching
+from elbert_jax.data import batching, tokenization
 from elbert_jax.data.batching import Batch, Encoded
 from elbert_jax.data.tokenization import Piece, Tokenizer
 from elbert_jax.errors import UserError
@@ -192,21 +192,21 @@ def trace(
 def _tokens(
     tokenizer: Tokenizer, texts: Sequence[str], kept: Sequence[int]
 ) -> tuple[list[Token], list[str]]:
-    """Returns the tokens of the first `kept` pieces of each text, and their words."""
+    """Returns the tokens of the pieces of each text that are kept, and their words."""
     cls, sep = str(tokenizer.hf.cls_token), str(tokenizer.hf.sep_token)
     tokens, words = [Token(cls, (cls,), None, 0, 0, 0)], []
     for number, (text, count) in enumerate(zip(texts, kept, strict=True)):
         end = 0
-        for _, each in itertools.groupby(
-            tokenizer.align(text)[:count], lambda p: p.word
-        ):
-            pieces = list(each)
-            for group in _overlapping(pieces):
+        pieces = tokenization.keep(tokenizer.align(text), count, tokenizer.truncation)
+        for _, groups in itertools.groupby(_overlapping(pieces), lambda g: g[0].word):
+            begin = None
+            for group in groups:
                 start, end = group[0].start, group[-1].end
+                begin = start if begin is None else begin
                 names = tuple(piece.piece for piece in group)
                 surface = text[start:end] or "".join(names)
                 tokens.append(Token(surface, names, len(words), number, start, end))
-            words.append(text[pieces[0].start : end])
+            words.append(text[begin:end])
         tokens.append(Token(sep, (sep,), None, number, end, end))
     return tokens, words
 

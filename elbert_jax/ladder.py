@@ -29,6 +29,11 @@ def device_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     return Mesh(np.array(devices or jax.local_devices()), ("device",))
 
 
+def on_each(mesh: Mesh, params: Params) -> Params:
+    """Returns the parameters on every device of a mesh."""
+    return jax.device_put(params, NamedSharding(mesh, _EVERYWHERE))
+
+
 def _on_each(mesh: Mesh, function: Callable[..., Any]) -> Callable[..., Any]:
     """Returns `function(shared, own)` of each device's own [P, ...], giving [P, ...].
 
@@ -160,7 +165,7 @@ class Ladder:
         self.lengths, self.slots, self.unroll = tuple(lengths), tuple(slots), unroll
         self.mesh = mesh or device_mesh()
         self.rows_per_slot = rows_per_slot
-        self.params = jax.device_put(params, NamedSharding(self.mesh, _EVERYWHERE))
+        self.params = on_each(self.mesh, params)
         self._held: tuple[int, Slots] | None = None  # between feeds: bucket, and slots
 
     def feed(self, encoded: Encoded, ids: np.ndarray, *, last: bool) -> list[Finished]:
@@ -174,7 +179,11 @@ class Ladder:
 
         Returns:
           Texts that left, in parts with a leading axis [P].
+
+        Raises:
+          ValueError: a text is longer than the last bucket.
         """
+        batching.check(encoded.lengths, self.lengths)
         bucket = np.searchsorted(self.lengths, encoded.lengths)
         at, held = self._held or (None, None)
         used = {*bucket.tolist(), *([] if at is None else [at])}

@@ -2,16 +2,15 @@
 
 import hashlib
 import pathlib
-from collections.abc import Iterable
 
 import jax
 import numpy as np
 from jaxtyping import Float
 
-from elbert_jax import errors, evaluation
+from elbert_jax import errors
 from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.data import output
-from elbert_jax.data.batching import Batch, Encoded
+from elbert_jax.data.batching import Encoded
 
 
 def path(
@@ -48,23 +47,9 @@ def read(
     return logits
 
 
-def every_layer(
-    path: pathlib.Path,
-    config: AlbertConfig,
-    params: Params,
-    batches: Iterable[Batch],
-    texts: int,
-) -> Float[np.ndarray, "D M C"]:
-    """Returns `evaluation.every_layer`, and writes it to the file in one step.
-
-    Raises:
-      UserError: the file cannot be written.
-    """
-    logits = evaluation.every_layer(config, params, batches, texts)
-    partial = path.with_suffix(".partial")
+def write(path: pathlib.Path, logits: Float[np.ndarray, "D M C"]) -> None:
+    """Writes the file, whole or not at all; a UserError says why it cannot."""
     with output.writing(str(path)):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:  # given a name, numpy would add a suffix
-            np.savez(file, logits=logits)
-        partial.replace(path)
-    return logits
+    with output.replacing(str(path)) as file:  # given a name, numpy adds a suffix
+        np.savez(file, logits=logits)

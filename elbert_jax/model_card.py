@@ -31,6 +31,7 @@ def render(
     start = f"from {config.init}" if config.init else "from scratch, not pretrained"
     depth, metric = model.num_hidden_layers, data.metric
     exit_setting = ", ".join(f"{name} = {value}" for name, value in exit.items())
+    weighting = f" (weights: {config.weighting})" if config.weighting else ""
     unlabelled = len(data.unlabelled)
     more = f", and {unlabelled:,} without labels" if unlabelled else ""
     scores = _table(
@@ -65,8 +66,8 @@ pipeline_tag: text-classification
 ---
 # ALBERT with early exit: {", ".join(data.labels)}
 
-- Trained {start}, by the method {config.method}; the parameters of step {step}, seed
-  {config.seed}.
+- Trained {start}, by the method {config.method}{weighting}; the parameters of step
+  {step}, seed {config.seed}.
 - Trained on {data.train_name}: {len(data.train):,} texts{more}.
 - Measured on {data.validation_name}: {len(data.validation):,} texts, which also
   chose the best step by {metric}.

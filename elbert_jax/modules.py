@@ -16,6 +16,7 @@ ACTIVATIONS = {
     "gelu_new": functools.partial(nnx.gelu, approximate=True),  # the tanh form
     "gelu": functools.partial(nnx.gelu, approximate=False),  # the erf form
 }
+DTYPES = ("float32", "bfloat16")
 EXIT_HEADS = ("shared", "pooler", "linear", "mlp", "attention")  # see `exit_heads`
 
 
@@ -43,6 +44,10 @@ class AlbertConfig:
     exit_heads: str = "shared"  # of the layers before the last; see `exit_heads`
 
     def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if type(field.default) is int and value < 1:
+                raise ValueError(f"{field.name} is {value!r}; it must be at least 1")
         if self.hidden_act not in ACTIVATIONS:
             known = ", ".join(ACTIVATIONS)
             raise ValueError(f"hidden_act is {self.hidden_act!r}; it may be {known}")
@@ -51,8 +56,9 @@ class AlbertConfig:
                 f"hidden_size {self.hidden_size} is not a multiple of "
                 f"num_attention_heads {self.num_attention_heads}"
             )
-        if self.dtype not in ("float32", "bfloat16"):
-            raise ValueError(f"dtype is {self.dtype!r}; it may be float32, bfloat16")
+        if self.dtype not in DTYPES:
+            known = ", ".join(DTYPES)
+            raise ValueError(f"dtype is {self.dtype!r}; it may be {known}")
         if self.exit_heads not in EXIT_HEADS:
             known = ", ".join(EXIT_HEADS)
             raise ValueError(f"exit_heads is {self.exit_heads!r}; it may be {known}")

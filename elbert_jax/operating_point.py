@@ -8,6 +8,7 @@ import orjson
 
 from elbert_jax import exit_settings
 from elbert_jax.confidence_window import ConfidenceWindow
+from elbert_jax.data import output
 from elbert_jax.errors import UserError
 from elbert_jax.exits import Criterion
 
@@ -34,15 +35,10 @@ def save(
     Raises:
       UserError: it cannot be written.
     """
-    path, temporary = directory / _FILE, directory / f"{_FILE}.tmp"
+    path = directory / _FILE
     point = {"exit": exit_settings.to_dict(criterion), "measured": measured, **grounds}
-    try:
-        temporary.write_bytes(orjson.dumps(point, option=orjson.OPT_INDENT_2))
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with output.replacing(str(path)) as file:
+        file.write(orjson.dumps(point, option=orjson.OPT_INDENT_2))
     return path
 
 
@@ -57,5 +53,5 @@ def load(directory: pathlib.Path) -> Criterion:
         return ConfidenceWindow()
     try:
         return exit_settings.from_dict(orjson.loads(path.read_bytes())["exit"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is no operating point: {error}") from error

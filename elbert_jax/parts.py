@@ -22,6 +22,7 @@ from elbert_jax.bench import (
 )
 from elbert_jax.benchmark_record import Record
 from elbert_jax.classifier import Classifier
+from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded
 from elbert_jax.errors import UserError
 from elbert_jax.suite import Suite
@@ -121,7 +122,7 @@ def large(bench: Bench) -> Part:
     def most(length: np.ndarray) -> np.ndarray:
         return np.asarray(_LARGE // length)
 
-    cut = list(baselines.cut(texts.lengths, classifier.buckets, most))
+    cut = list(batching.cut(texts.lengths, classifier.buckets, most))
     # Evenly spaced ones, which are cut in the same way when they are alone.
     places = (np.arange(batches) + 0.5) * len(cut) / batches
     rows = [cut[place][0] for place in dict.fromkeys(places.astype(int).tolist())]

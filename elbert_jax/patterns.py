@@ -14,9 +14,9 @@ import numpy as np
 import scipy.special
 from jaxtyping import Float, Int
 
-from elbert_jax import evaluation, exits, inspection
+from elbert_jax import exits, inspection
 from elbert_jax.classifier import Classifier
-from elbert_jax.data import batching, corpus
+from elbert_jax.data import corpus
 from elbert_jax.data.example import Example
 from elbert_jax.exits import Criterion
 from elbert_jax.inspection import Trace
@@ -70,11 +70,7 @@ def collect(
     encoded = corpus.encode(
         classifier.tokenizer, examples, classifier.labels, classifier.max_length
     )
-    buckets = batching.bucket_lengths(classifier.max_length)
-    batches = batching.eval_batches(encoded, classifier.slots, buckets)
-    config, params = classifier.config, classifier.params
-    logits = evaluation.every_layer(config, params, batches, len(encoded))
-    found = find(logits, encoded.labels, classifier.exit)
+    found = find(classifier.every_layer(encoded), encoded.labels, classifier.exit)
 
     def trace(row: int) -> Trace:
         example, truth = examples[row], classifier.labels[encoded.labels[row]]

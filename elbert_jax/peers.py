@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from elbert_jax import baselines, machine, onnx_export
+from elbert_jax import machine, onnx_export
 from elbert_jax.albert import AlbertConfig
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Batch, Encoded
@@ -37,14 +37,14 @@ class Peer:
     forward: Callable[[Batch], Any]  # to logits [B, C], perhaps not yet computed
     collect: Callable[[Any], np.ndarray]
     buckets: Sequence[int]  # padded lengths
-    rows: int = 1  # texts of a batch, see `baselines.room`
+    rows: int = 1  # texts of a batch, see `batching.room`
     fixed: bool = False  # whether every batch has as many as it has room for
 
     def __call__(self, encoded: Encoded) -> Answers:
         answers, outputs = Answers.empty(self.config, len(encoded)), []
         depth = self.config.num_hidden_layers
-        room = baselines.room(self.rows)
-        for rows, length in baselines.cut(encoded.lengths, self.buckets, room):
+        room = batching.room(self.rows)
+        for rows, length in batching.cut(encoded.lengths, self.buckets, room):
             size = int(room(np.array(length))) if self.fixed else len(rows)
             output = self.forward(batching.pad(encoded, rows, length, size))
             outputs.append((rows, output))

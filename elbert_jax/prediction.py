@@ -69,7 +69,8 @@ def predict(
     largest = classifier.slots * classifier.mesh.size * _ROWS_PER_SLOT
     chunk_size = functools.partial(_chunk_size, largest=largest)
     damage: list[UserError] = []
-    items = _until_damaged(sources.read_file(input, **reading), damage)
+    source = sources.read_file(input, labelled=False, **reading)
+    items = _until_damaged(source, damage)
     if output == "-":
         target, advice = StandardOutput(), ""
     else:
@@ -197,7 +198,7 @@ def _row_count(
     path: str, *, format: str | None = None, columns: Any = None, **_: Any
 ) -> int | None:
     """Returns about how many rows there are, or None where that is dear to know."""
-    if not os.path.isfile(path) or path.lower().endswith(".gz"):
+    if not os.path.isfile(path) or path.lower().endswith((".gz", ".xz")):
         return None
     format = format or rows.format_of(path)
     with contextlib.suppress(OSError, pyarrow.ArrowException):  # the reader will tell

@@ -88,9 +88,7 @@ def pretrain(config: Config, workdir: str | pathlib.Path) -> None:
 
 def _check(config: Config) -> list[Phase]:
     """Returns the phases; refuses values that no run can have."""
-    trainer.check(config, ["batch_tokens", "eval_every", "eval_tokens"])
-    if config.steps < 0:
-        raise UserError(f"config.steps is {config.steps}; it must be at least 0")
+    trainer.check(config, ["batch_tokens", "eval_every", "eval_tokens"], ["steps"])
     if config.mimetic not in ("", *mimetic.READS):
         known = ", ".join(mimetic.READS)
         raise UserError(f"config.mimetic is {config.mimetic!r}; it may be {known}")

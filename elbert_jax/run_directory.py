@@ -1,11 +1,10 @@
 """A run's folder belongs to one configuration, in its config.json, and one process."""
 
 import contextlib
+import json
 import pathlib
 from collections.abc import Iterator
 from typing import Any
-
-import orjson
 
 from elbert_jax.data import output
 from elbert_jax.data.corpus import Config
@@ -43,7 +42,8 @@ def refuse_other(workdir: pathlib.Path, config: Config) -> None:
     path = workdir / "config.json"
     if not path.exists():
         return
-    stored, mine = orjson.loads(path.read_bytes()), orjson.loads(config.to_json())
+    # An infinite value is no JSON to orjson.
+    stored, mine = json.loads(path.read_bytes()), json.loads(config.to_json())
     differ = ", ".join(sorted(_differences(stored, mine, "config")))
     if differ:
         raise UserError(

@@ -8,7 +8,7 @@ import numpy as np
 
 from elbert_jax import baselines, evaluation, exits, tables, throughput
 from elbert_jax.classifier import Classifier
-from elbert_jax.data import batching, corpus
+from elbert_jax.data import corpus
 from elbert_jax.data.example import Example
 from elbert_jax.errors import UserError
 
@@ -33,13 +33,11 @@ def measure(
       of the full-depth pass says; `occupancy` of the slots; `seconds` by system;
       `wall_clock_ratio`, of the medians; `groups`.
     """
+    groups = _grouped(examples, by) if by else {}
     encoded = corpus.encode(
         classifier.tokenizer, examples, classifier.labels, classifier.max_length
     )
-    buckets = batching.bucket_lengths(classifier.max_length)
-    batches = batching.eval_batches(encoded, classifier.slots, buckets)
-    config, texts = classifier.config, len(encoded)
-    logits = evaluation.every_layer(config, classifier.params, batches, texts)
+    logits, config = classifier.every_layer(encoded), classifier.config
     report = evaluation.report(
         config, logits, encoded.labels, encoded.lengths, classifier.exit
     )
@@ -59,27 +57,24 @@ def measure(
         "occupancy": answers.busy_steps / answers.slot_steps,
         "seconds": {name: each.seconds for name, each in timed.items()},
         "wall_clock_ratio": timed["slot refill"].median / timed["full depth"].median,
-        "groups": _groups(examples, by, right, answers.layers) if by else [],
+        "groups": [
+            {by: value, "texts": len(rows)}
+            | {name: float(each[rows].mean()) for name, each in right.items()}
+            | {"mean_exit_layer": float(answers.layers[rows].mean())}
+            for value, rows in groups.items()
+        ],
     }
 
 
-def _groups(
-    examples: Sequence[Example],
-    by: str,
-    right: dict[str, np.ndarray],
-    layers: np.ndarray,
-) -> list[dict[str, Any]]:
+def _grouped(examples: Sequence[Example], by: str) -> dict[str, list[int]]:
+    """Returns the rows of every group, by the value that they have in a column."""
     if any(by not in example.row for example in examples):
         known = ", ".join(examples[0].row)
         raise UserError(f"no column {by!r} to group by; there are {known}")
-    values = np.array([str(example.row[by]) for example in examples])
-    return [
-        {by: str(value), "texts": int(chosen.sum())}
-        | {name: float(each[chosen].mean()) for name, each in right.items()}
-        | {"mean_exit_layer": float(layers[chosen].mean())}
-        for value in dict.fromkeys(values)
-        for chosen in [values == value]
-    ]
+    groups: dict[str, list[int]] = {}
+    for number, example in enumerate(examples):
+        groups.setdefault(str(example.row[by]), []).append(number)
+    return groups
 
 
 def render(card: dict[str, Any]) -> str:

@@ -50,7 +50,7 @@ def p_value(lost: int, gained: int, texts: int, bound: float, level: float) -> f
         p-value's meaning, and sets how it divides its doubt.
     """
     statistic, changed, doubt = lost - gained, lost + gained, _NUISANCE * level
-    if statistic + 1 > math.floor((texts - 1) * bound) or changed == texts:
+    if statistic + 1 > math.floor((texts - 1) * bound) or changed >= texts:
         return 1.0
     q = max(float(beta.ppf(1 - doubt, changed + 1, texts - changed)), bound)
     if 2 * q > 1 + bound**2:

@@ -36,11 +36,11 @@ def write(
     nested = (*DETAILS, "exit")
     flat = [{k: v for k, v in row.items() if k not in nested} for row in rows]
     output.write(str(folder / "rows.csv"), lambda: iter(flat), ())
-    criteria = {(run.set, run.method): run.own for run in runs}
+    criteria = {(run.set, run.method, run.seed): run.own for run in runs}
     own = [
         row
         for row in rows
-        if row["criterion"] == criteria[row["set"], row["method"]]
+        if row["criterion"] == criteria[row["set"], row["method"], row["seed"]]
         and row["window"] in (None, window)
     ]
     early = [row for row in rows if not lineage.is_plain(row["method"])]

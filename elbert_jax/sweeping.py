@@ -24,7 +24,7 @@ from elbert_jax import (
 )
 from elbert_jax.classifier import Classifier
 from elbert_jax.confidence_window import ConfidenceWindow
-from elbert_jax.data import batching, corpus
+from elbert_jax.data import corpus
 from elbert_jax.data.batching import Encoded
 from elbert_jax.data.example import Example
 from elbert_jax.exits import Criterion, FixedDepth
@@ -159,15 +159,9 @@ def _every_layer(
     if logits is not None:
         tqdm.tqdm.write(f"{model}: the logits of {len(encoded):,} texts are in {path}")
         return logits
-    buckets = batching.bucket_lengths(classifier.max_length)
-    batches = tqdm.tqdm(
-        batching.eval_batches(encoded, classifier.slots, buckets),
-        total=batching.steps_per_epoch(encoded, classifier.slots),
-        unit="batch",
-        leave=False,
-        disable=None,
-    )
-    return logit_cache.every_layer(path, config, params, batches, len(encoded))
+    logits = classifier.every_layer(encoded)
+    logit_cache.write(path, logits)
+    return logits
 
 
 def _near(rows: Sequence[Row], plan: Plan) -> list[Row]:

@@ -117,7 +117,7 @@ def _texts(trace: Trace) -> Iterator[str]:
         for token, depth in zip(trace.tokens, shades):
             if token.text != number:
                 continue
-            spans.append(html.escape(text[shown : token.start]))
+            spans.append(_unread(text[shown : token.start]))
             shade = f'style="--depth:{depth:.4f}"'
             surface = html.escape(token.surface)
             if token.word is None:  # isolated: it does not set the text's direction
@@ -125,8 +125,14 @@ def _texts(trace: Trace) -> Iterator[str]:
             else:
                 spans.append(f'<span class="token" {shade}>{surface}</span>')
             shown = token.end
-        rest = f'<span class="cut">{html.escape(text[shown:])}</span>'
+        rest = _unread(text[shown:])
         yield f'<p class="text" dir="auto">{"".join(spans)}{rest}</p>'
+
+
+def _unread(between: str) -> str:
+    """Returns what stands between tokens: blanks, or what was cut from a long text."""
+    escaped = html.escape(between)
+    return f'<span class="cut">{escaped}</span>' if between.strip() else escaped
 
 
 def _table(trace: Trace) -> str:

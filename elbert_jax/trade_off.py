@@ -19,13 +19,13 @@ _SPEED_UPS = tuple(f"{speed_up:g}x" for speed_up in SPEED_UPS)
 _RATIOS = ("layer_ratio", "flops_ratio", "wall_clock_ratio")
 NOTE = """\
 Each cell is the score at 1/x of the FLOPs of full depth, on the straight line between
-the points of the grid that cost a little more and a little less: what drawing lots
-between the two has on average. So all are compared at the same cost, and labels have
-no part in the choice. Over several seeds it is the median, and the range.
+the points of the grid that cost a little more and a little less (of accuracy: what
+drawing lots between the two has on average). So all are compared at the same cost, and
+labels have no part in the choice. Over several seeds it is the median, and the range.
 """
 _GAINS = """\
 What an exit gains over leaving at one layer for all texts, in points, at the same cost
-in the same models: the mean over those that can be so cheap, and how many of them
+in the same models: the mean over those that can cost as much, and how many of them
 gain / lose.
 """
 _CONFIRMED = """\
@@ -68,15 +68,16 @@ def curve(rows: Sequence[Row]) -> list[Point]:
     return sorted(points, key=lambda point: point.flops_ratio)
 
 
-def score_at(rows: Sequence[Row], ratio: float) -> float:
+def score_at(rows: Sequence[Row], ratio: float, beyond: float | None = None) -> float:
     """Returns the score at a FLOPs ratio, on the line through a model's points.
 
-    It is NaN where no point is so cheap. To pick the best of all that are would flatter
-    it by the texts that it is picked on, and a long grid more than a short one.
+    It is NaN where no point is so cheap, and where none is so dear `beyond`, or the
+    dearest one's. To pick the best of all that are so cheap would flatter it by the
+    texts that it is picked on, and a long grid more than a short one.
     """
     points = sorted((row["flops_ratio"], row["score"]) for row in rows)
     ratios, scores = zip(*points)
-    return float(np.interp(ratio, ratios, scores, left=np.nan))
+    return float(np.interp(ratio, ratios, scores, left=np.nan, right=beyond))
 
 
 def nearest(rows: Sequence[Row], ratio: float) -> Row:
@@ -118,12 +119,13 @@ def gains(rows: Sequence[Row]) -> str:
         header = ["criterion", "models", *_SPEED_UPS]
         here, lines = select(rows, set=name), []
         methods = [select(here, method=each) for (each,) in distinct(here, "method")]
-        one_layer = np.concatenate([_scores(ours, "fixed_depth") for ours in methods])
+        one_layer = [_scores(ours, "fixed_depth", beyond=np.nan) for ours in methods]
         for criterion, window in distinct(here, "criterion", "window"):
             if criterion == "fixed_depth":
                 continue
-            scores = [_scores(ours, criterion, window) for ours in methods]
-            gained = (np.concatenate(scores) - one_layer)[:, 1:]
+            scores = [_scores(ours, criterion, window, np.nan) for ours in methods]
+            gained = (np.concatenate(scores) - np.concatenate(one_layer))[:, 1:]
+            gained = gained[np.isfinite(gained).any(1)]
             cells = [_mean_and_signs(each) for each in gained.T]
             lines.append([_called(criterion, window), str(len(gained)), *cells])
         parts.append(f"{metric} on {name}\n\n{tables.markdown(header, lines)}\n")
@@ -153,17 +155,26 @@ def confirmed(rows: Sequence[Row]) -> str:
 
 
 def _scores(
-    rows: Sequence[Row], criterion: str, window: int | None = None
+    rows: Sequence[Row],
+    criterion: str,
+    window: int | None = None,
+    beyond: float | None = None,
 ) -> Float[np.ndarray, "S X"]:
-    """Returns the scores of S seeds of a method: at full depth, then `SPEED_UPS`."""
+    """Returns the scores of S seeds of a method: at full depth, then `SPEED_UPS`.
+
+    They are NaN where a seed has no such criterion; for `beyond` see `score_at`.
+    """
     scores = []
     for (seed,) in distinct(rows, "seed"):
         ours = select(rows, seed=seed)
         depths = select(ours, criterion="fixed_depth")
         full = max(depths, key=lambda row: row["flops_ratio"])
-        points = [*select(ours, criterion=criterion, window=window), full]
-        ratios = [1 / speed_up for speed_up in SPEED_UPS]
-        scores.append([full["score"], *(score_at(points, each) for each in ratios)])
+        points = select(ours, criterion=criterion, window=window)
+        at = [
+            score_at([*points, full], 1 / each, beyond) if points else np.nan
+            for each in SPEED_UPS
+        ]
+        scores.append([full["score"], *at])
     return np.array(scores)
 
 

@@ -65,7 +65,7 @@ def methods(path: pathlib.Path, own: Sequence[Row], rows: Sequence[Row]) -> None
         ]
         methods = trade_off.distinct(early, "method", "criterion")
         for number, (method, criterion) in enumerate(methods):
-            ours = trade_off.select(early, method=method)
+            ours = trade_off.select(early, method=method, criterion=criterion)
             colour, marker = COLOURS[number % 7], MARKERS[number % 7]
             called = f"{method}, {criterion.replace('_', ' ')}"
             line(panel, ours, rows, called, color=colour, marker=marker)

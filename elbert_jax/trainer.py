@@ -12,7 +12,7 @@ import grain
 import jax
 import tqdm
 
-from elbert_jax import interruption, optimizer, roofline, run_directory
+from elbert_jax import interruption, modules, optimizer, roofline, run_directory
 from elbert_jax.checkpoint import Checkpoints
 from elbert_jax.data.corpus import Config
 from elbert_jax.errors import UserError
@@ -70,14 +70,24 @@ class Objective(Protocol):
 _AT_LEAST_ONE = ("accumulate", "log_every", "checkpoint_every")
 
 
-def check(config: Config, at_least_one: Sequence[str]) -> None:
+def check(
+    config: Config, at_least_one: Sequence[str], at_least_zero: Sequence[str]
+) -> None:
     """Raises a UserError where a setting of the loop, or one of these, cannot be."""
-    for name in (*_AT_LEAST_ONE, *at_least_one):
-        if config[name] < 1:
-            raise UserError(f"config.{name} is {config[name]}; it must be at least 1")
-    if config.optimizer not in optimizer.OPTIMIZERS:
-        known = ", ".join(optimizer.OPTIMIZERS)
-        raise UserError(f"config.optimizer is {config.optimizer!r}; it may be {known}")
+    least = dict.fromkeys((*_AT_LEAST_ONE, *at_least_one), 1)
+    for name, bound in (
+        least.items() | dict.fromkeys(("seed", *at_least_zero), 0).items()
+    ):
+        if config[name] < bound:
+            raise UserError(
+                f"config.{name} is {config[name]}; it must be at least {bound}"
+            )
+    if not 0 <= config.warmup_ratio <= 1:
+        raise UserError(f"config.warmup_ratio is {config.warmup_ratio}, not in [0, 1]")
+    for name, known in ("optimizer", optimizer.OPTIMIZERS), ("dtype", modules.DTYPES):
+        if config[name] not in known:
+            these = ", ".join(known)
+            raise UserError(f"config.{name} is {config[name]!r}; it may be {these}")
 
 
 def is_finished(config: Config, workdir: pathlib.Path) -> bool:
@@ -117,6 +127,11 @@ class _Run:
         self.courses: list[Course] = []
         self.total = 0
         for number, stage in enumerate(objective.stages):
+            if 0 < stage.steps < config.accumulate:
+                raise UserError(
+                    f"config.accumulate is {config.accumulate}, and there are only "
+                    f"{stage.steps} batches: nothing would be learned"
+                )
             best = folder / f"best_{number}"
             rate = objective.t_learning_rate
             self.courses.append(Course(stage, config, self.total, best, rate))

@@ -33,8 +33,8 @@ def refill(classifier, encoded):
     lengths=st.lists(st.integers(1, 40), max_size=90), texts=st.sampled_from([1, 5, 60])
 )
 def test_batches_hold_every_text_once_and_no_more_than_they_may(lengths, texts):
-    lengths, room = np.array(lengths, int), baselines.room(texts)
-    batches = list(baselines.cut(lengths, BUCKETS, room))
+    lengths, room = np.array(lengths, int), batching.room(texts)
+    batches = list(batching.cut(lengths, BUCKETS, room))
     order = [row for rows, _ in batches for row in rows]
     np.testing.assert_array_equal(order, np.argsort(lengths, kind="stable"))
     for number, (rows, length) in enumerate(batches):
@@ -48,16 +48,16 @@ def test_batches_hold_every_text_once_and_no_more_than_they_may(lengths, texts):
 
 def test_long_texts_come_in_smaller_batches():
     lengths = np.array([8, 16, 24, 32, 512])
-    assert baselines.room(64)(lengths).tolist() == [64, 64, 42, 32, 2]
-    assert baselines.room(64, 40)(lengths).tolist() == [64, 64, 42, 40, 40]
-    assert baselines.room(20, 40)(lengths).tolist() == [20] * 5
+    assert batching.room(64)(lengths).tolist() == [64, 64, 42, 32, 2]
+    assert batching.room(64, 40)(lengths).tolist() == [64, 64, 42, 40, 40]
+    assert batching.room(20, 40)(lengths).tolist() == [20] * 5
 
 
 @pytest.mark.parametrize("most", [7, 100])
 def test_full_depth_in_pieces_is_the_same(classifier, encoded, monkeypatch, most):
     whole = baselines.full_depth(classifier, encoded)
     monkeypatch.setattr(baselines, "_IN_CACHE", 32)
-    got = baselines.full_depth(classifier, encoded, baselines.room(most))
+    got = baselines.full_depth(classifier, encoded, batching.room(most))
     np.testing.assert_allclose(got.logits, whole.logits, atol=1e-5)
     assert got.busy_steps == 5 * len(encoded) <= got.slot_steps
 

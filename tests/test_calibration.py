@@ -276,6 +276,14 @@ def test_speed_is_that_of_the_criterion(classifier):
     assert 0 < got["p99_ms"] < 1e5 and got["texts_per_second"] > 0
 
 
+def test_an_exit_without_a_path_is_refused_before_texts_are_read(
+    classifier, monkeypatch
+):
+    monkeypatch.setattr(classifier, "exit", None)
+    with pytest.raises(UserError, match="no threshold that is known to move"):
+        calibration.measure(classifier, None, Goal(0.1))  # pyright: ignore
+
+
 def test_logits_that_are_not_finite_are_refused(classifier):
     encoded = classifier._encode(["profit rose"] * 3)
     params = classifier.params

@@ -3,7 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orjson
 import pytest
+import safetensors.numpy
 
 from elbert_jax import (
     Classifier,
@@ -68,9 +70,68 @@ def test_forms_of_input(classify):
     assert set(classify("x")) == {"label", "score", "exit_layer", "rule"}
     same([classify(("a", "b"))], classify([("a", "b")]))
     same(classify(["a", "b"]), [classify("a"), classify("b")])
-    for wrong in (["fine", 3], [None], "\ud800", ("a", "b", "c")):
+    for wrong in (["fine", 3], [None], "\ud800", ("a", "b", "c"), [["a", "b"]]):
         with pytest.raises(UserError, match="text"):
             classify(wrong)
+
+
+def test_what_comes_before_a_wrong_text_is_answered(classify, monkeypatch):
+    monkeypatch.setattr("elbert_jax.classifier._CHUNK", 4)
+    stream = classify.stream(["profit rose"] * 6 + [["a", "b"], "sales fell"])
+    assert len([next(stream) for _ in range(6)]) == 6
+    with pytest.raises(UserError, match="text 6 is neither"):
+        next(stream)
+
+
+def test_all_layers_of_any_texts(classify):
+    encoded = classify._encode(TEXTS[:5] * 3)
+    logits = classify.every_layer(encoded)
+    np.testing.assert_allclose(logits[:, 5:10], logits[:, :5], atol=1e-5)
+    answers = classify.run(encoded)
+    texts = np.arange(len(encoded))
+    want = logits[answers.layers - 1, texts]
+    np.testing.assert_allclose(answers.logits, want, atol=1e-5)
+    assert classify.every_layer(Encoded.empty()).shape == (5, 0, 3)
+
+
+def test_longer_texts_than_the_model_reads_are_refused(classify):
+    encoded = Encoded.build(classify.tokenizer, [TEXTS[-1]])
+    for answer in (classify.run, classify.every_layer):
+        with pytest.raises(
+            ValueError, match="a text of .* exceeds the last bucket, 40"
+        ):
+            answer(encoded)
+
+
+def test_the_exit_may_be_set_while_a_stream_goes_on(classify, monkeypatch):
+    monkeypatch.setattr("elbert_jax.classifier._CHUNK", 4)
+    monkeypatch.setattr(classify, "exit", classify.exit)
+    want = list(classify.stream(["profit rose"] * 12))
+    stream = classify.stream(["profit rose"] * 12)
+    got = [next(stream)]
+    classify.exit = Patience(2)
+    same([*got, *stream], want)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"id2label": {"0": "score"}}, "it is one of a single class"),
+        ({"problem_type": "multi_label_classification"}, "it is multi_label_class"),
+    ],
+)
+def test_a_model_that_is_no_classifier_of_one_label(
+    classify, tmp_path, settings, message
+):
+    classify.save_pretrained(tmp_path)
+    config = tmp_path / "config.json"
+    config.write_bytes(orjson.dumps(orjson.loads(config.read_bytes()) | settings))
+    if "id2label" in settings:
+        weights = safetensors.numpy.load_file(tmp_path / "model.safetensors")
+        weights |= {n: weights[n][:1] for n in ("classifier.weight", "classifier.bias")}
+        safetensors.numpy.save_file(weights, tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match=message):
+        Classifier.from_pretrained(tmp_path)
 
 
 def test_a_stream_holds_no_more_than_its_chunk(classify, monkeypatch):
@@ -124,7 +185,7 @@ def test_logits_that_are_not_finite_are_said_so(classify):
 
 def test_set_delta(classify):
     exit = classify.exit
-    classify.set_delta(1.0)
+    classify.set_delta(np.linspace(0, 1, 3)[-1])
     assert classify("profit rose")["exit_layer"] == 1
     classify.exit = Patience(2)
     with pytest.raises(UserError, match="delta"):

@@ -112,3 +112,18 @@ def test_a_mistake_is_one_line_and_status_2(flags, told, monkeypatch):
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert told in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flag", "told"),
+    [
+        ("--json=missing/card.json", "there is no folder missing"),
+        ("--plot=missing/curve.png", "there is no folder missing"),
+        ("--plot=curve.doc", "should end with .png or .svg or .pdf"),
+        ("--by=nothing", "no column 'nothing' to group by"),
+    ],
+)
+def test_evaluate_refuses_what_it_could_not_write(model, flag, told):
+    done = start("evaluate", f"--model={model}", f"--file={model}/texts.tsv", flag)
+    assert done.returncode == 2 and done.stdout == ""
+    assert told in done.stderr and done.stderr.count("\n") == 1

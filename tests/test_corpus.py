@@ -85,12 +85,12 @@ def test_ag_news_as_names_here_and_as_numbers_there(load, capsys):
     assert got.labels == ("World", "Sports", "Business", "Sci/Tech")
     np.testing.assert_array_equal(got.train.labels, [1, 0, 3])
     np.testing.assert_array_equal(got.validation.labels, [3, 2, 0])
-    assert "1 training texts are held out too" in capsys.readouterr().err
+    assert "train.tsv: 1 texts are held out too" in capsys.readouterr().err
 
 
 def test_texts_that_are_all_held_out(load):
     files = {"train_file": "dev.tsv", "validation_file": "dev.tsv"}
-    with pytest.raises(UserError, match="every training text is held out too"):
+    with pytest.raises(UserError, match="dev.tsv: every text is held out too"):
         load(default.get_config(), FILES, drop_held_out=True, **files)
 
 
@@ -119,3 +119,41 @@ def test_labels_that_no_training_text_has(load, capsys):
     load(default.get_config(), files, **names, **labels, max_train_samples=1)
     told = capsys.readouterr().err
     assert told == "warning: no training text has the label bad or fair\n"
+
+
+def test_whether_classes_count_from_1_all_files_say_together(load):
+    train = ["text\tlabel", "a\t1", "b\t2", "c\t3"]
+    held_out = ["text\tlabel", "d\t2", "e\t1"]
+    files = {"train.tsv": train, "dev.tsv": held_out}
+    given = {"train_file": "train.tsv", "validation_file": "dev.tsv"}
+    got = load(default.get_config(), files, labels=("x", "y", "z"), **given)
+    np.testing.assert_array_equal(got.train.labels, [0, 1, 2])
+    np.testing.assert_array_equal(got.validation.labels, [1, 0])
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [(("a", "a"), "two classes have the same name"), (("a",), "the only label is 'a'")],
+)
+def test_labels_that_cannot_be(load, labels, message):
+    files = {"train_file": "train.tsv", "validation_file": "dev.tsv"}
+    with pytest.raises(UserError, match=message):
+        load(default.get_config(), FILES, labels=labels, **files)
+
+
+def test_labels_may_be_given_as_numbers(load):
+    files = {"train_file": "train.tsv", "validation_file": "dev.tsv"}
+    assert load(default.get_config(), FILES, labels=(0, 1), **files).labels == (
+        "0",
+        "1",
+    )
+
+
+def test_what_is_held_out_is_no_unlabelled_text_either(load):
+    files = {"train_file": "train.tsv", "validation_file": "dev.tsv"}
+    more = FILES | {"more.jsonl": ['{"sentence1": "a", "sentence2": "b"}']}
+    more["more.jsonl"] += ['{"sentence1": "x", "sentence2": "b", "label": true}']
+    config = default.get_config()
+    files |= {"drop_held_out": True, "unlabelled_file": "more.jsonl"}
+    columns = {"text_column": "sentence1", "text_pair_column": "sentence2"}
+    assert len(load(config, more, **files, **columns).unlabelled) == 1

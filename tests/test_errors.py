@@ -59,6 +59,11 @@ def test_a_wrong_flag_is_one_line_and_status_2(ended, word, message):
     [
         (errors.UserError("mend\nthis"), 2, "error: mend this\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
+        (
+            AttributeError(KeyError("'phases'")),
+            2,
+            "error: the configuration has no key 'phases'\n",
+        ),
     ],
 )
 def test_a_fault_has_its_status(ended, fault, status, told):

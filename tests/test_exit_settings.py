@@ -18,6 +18,11 @@ def test_a_dictionary_and_back(criterion):
     assert exit_settings.from_dict(json.loads(as_json)) == criterion
 
 
+def test_numbers_of_numpy_are_kept():
+    got = exit_settings.to_dict(ConfidenceWindow(np.float64(0.5)))
+    assert json.dumps(got) == json.dumps(exit_settings.to_dict(ConfidenceWindow(0.5)))
+
+
 def test_a_dictionary_without_a_name_is_elberts():
     assert exit_settings.from_dict({}) == ConfidenceWindow()
     want = dataclasses.replace(ConfidenceWindow(), delta=0.3, window=6)
@@ -58,6 +63,7 @@ def test_a_dictionary_without_a_name_is_elberts():
         ),
         ({"name": "any_of"}, "any_of has one field, criteria: a list of exits"),
         ({"name": "any_of", "criteria": {}}, "any_of has one field, criteria"),
+        ({"name": "any_of", "criteria": []}, "any_of has one field, criteria"),
         ({"name": "any_of", "criteria": [], "delta": 0}, "any_of has one field"),
         ({"name": "any_of", "criteria": ["patience"]}, "an exit is a mapping, not "),
     ],

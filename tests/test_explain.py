@@ -14,8 +14,8 @@ from elbert_jax import (
     ConfidenceWindow,
     inspection,
     patterns,
-    plots,
     trace_page,
+    trace_picture,
     trace_text,
 )
 
@@ -107,7 +107,7 @@ def test_the_text_of_a_trace(trace):
 
 def test_a_picture_of_any_text(trace):
     file = io.BytesIO()
-    plots.traces(file, [trace, trace])
+    trace_picture.draw(file, [trace, trace])
     assert file.getvalue().startswith(b"\x89PNG")
 
 

@@ -76,7 +76,14 @@ def test_truncated_weights_are_named(hf_copy):
 
 
 def test_source_that_is_no_directory(hf_copy):
-    for source in (hf_copy / "nowhere", hf_copy / "config.json", "./nowhere", "a/b/c"):
+    for source in (
+        hf_copy / "nowhere",
+        hf_copy / "config.json",
+        "./nowhere",
+        "~nobody/x",
+        "a/b/c",
+        "a" * 300,
+    ):
         with pytest.raises(UserError, match="is not a directory"):
             hf.load(source)
     with pytest.raises(UserError, match="only the hub has revisions"):

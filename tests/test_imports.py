@@ -15,17 +15,17 @@ ROWS = """
 interruption errors
 modules exit_heads albert masked_lm mimetic exits confidence_window rules exit_settings
 exit_grid exit_kinds losses metrics flops roofline masking significance
-machine machine_cache checkpoint hub weight_table hf operating_point
+machine machine_cache data.output checkpoint hub weight_table hf operating_point
 data.example data.synthetic data.tasks data.rows data.sources
 data.preprocessing data.tokenization data.vocabulary data.batching data.corpus
 data.documents data.token_store data.word_vectors data.passages data.plain_text
-labelled_flags data.output journal answers tables model_card metric_writer run_directory
+labelled_flags journal answers tables model_card metric_writer run_directory
 lineage optimizer evaluation logit_cache stage trainer recipes finetuning
 masked_lm_loss pretraining
 engine budget ladder token_exit classifier baselines throughput speed scorecard
 confirmation prediction calibration guarantee scheduler inspection patterns
 trace_text trace_chart trace_page trade_off replay sweeping
-plots trade_off_plots criterion_plots exit_plots sweep_report
+plots trace_picture trade_off_plots criterion_plots exit_plots sweep_report
 workload drawn onnx_export peers training_speed attention_speed kernel_times
 suite bench benchmark_record curves parts speed_plots
 """.split()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ from elbert_jax import (
     exits,
     inspection,
     rules,
+    trace_page,
 )
 from elbert_jax.albert import AlbertConfig
 from elbert_jax.data.batching import Batch
@@ -177,6 +179,36 @@ def test_texts_at_the_edge(classifier):
     assert sum(len(token.pieces) for token in trace.tokens) == 40
     with pytest.raises(UserError, match="Unicode"):
         inspection.trace(classifier, "\ud800")
+
+
+@pytest.mark.parametrize("truncation", ["head", "tail", "head+tail"])
+@pytest.mark.parametrize("pair", [None, " sales fell in the first quarter" * 9])
+def test_the_tokens_of_a_cut_text_are_those_that_were_read(
+    classifier, monkeypatch, truncation, pair
+):
+    text = "although" + " profit rose the bank sales fell" * 9
+    kept = {"elbert_truncation": truncation}
+    monkeypatch.setattr(
+        classifier.tokenizer.hf,
+        "init_kwargs",
+        classifier.tokenizer.hf.init_kwargs | kept,
+    )
+    (encoded,) = classifier.tokenizer.encode([text], [pair], 40)
+    with pytest.warns(UserWarning, match="cut to 40"):
+        trace = inspection.trace(classifier, text, pair)
+    pieces = [piece for token in trace.tokens for piece in token.pieces]
+    want = classifier.tokenizer.hf.convert_ids_to_tokens(encoded.tokens.tolist())
+    assert pieces == want
+    page = trace_page.render("title", {"": [trace]})
+    shown, cut = re.findall(r'class="text".*?</p>', page)[0], 'class="cut"'
+    assert (shown.index(cut) < shown.index('class="token"')) == (truncation == "tail")
+    assert shown.endswith("</span></p>" if truncation == "head" else "</bdi></p>")
+
+
+def test_a_letter_that_is_several_words_is_one_token(classifier):
+    trace = inspection.trace(classifier, "\ufdfa rose")
+    assert [t.surface for t in trace.tokens[1:-1]] == ["\ufdfa", "ro", "s", "e"]
+    assert trace.words == ("\ufdfa", "rose")
 
 
 def test_weights_that_are_not_finite_are_said_so(classifier, monkeypatch):

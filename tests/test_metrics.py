@@ -10,8 +10,9 @@ def scores(confusion):
     """Scores of the answers whose confusion matrix [true, predicted] is given."""
     confusion = np.array(confusion)
     labels, predicted = np.indices(confusion.shape).reshape(2, -1)
-    counts = confusion.ravel()
-    return metrics.classification(labels.repeat(counts), predicted.repeat(counts))
+    counts, classes = confusion.ravel(), len(confusion)
+    answers = labels.repeat(counts), predicted.repeat(counts)
+    return metrics.classification(*answers, classes)
 
 
 def test_two_classes():
@@ -38,3 +39,9 @@ def test_a_single_class():
     assert scores([[5]]) == {"accuracy": 1.0, "f1": 0.0, "matthews": 0.0}
     assert scores([[0, 0], [0, 5]]) == {"accuracy": 1.0, "f1": 1.0, "matthews": 0.0}
     assert scores([[0, 5], [0, 0]]) == {"accuracy": 0.0, "f1": 0.0, "matthews": 0.0}
+
+
+def test_f1_means_the_same_where_a_class_does_not_occur():
+    labels, predicted = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
+    two, three = (metrics.classification(labels, predicted, c)["f1"] for c in (2, 3))
+    assert two == pytest.approx(4 / 5) and three == pytest.approx((2 / 3 + 4 / 5) / 2)

@@ -255,6 +255,7 @@ def test_interrupted_within_and_between_stages_it_gives_the_same(
         ({"head_epochs": 0}, "config.head_epochs"),
         ({"epochs": -1}, "config.epochs is -1"),
         ({"epochs": 0}, "only deebert, fastbert, sustainable_kl can"),
+        ({"epochs": 0, "steps": 9}, "only deebert, fastbert, sustainable_kl can"),
         ({"epochs": 0, "method": "deebert"}, "config.init must name it"),
         (
             {"method": "pabee", "model": {"num_hidden_layers": 1}},

@@ -84,6 +84,36 @@ def test_parquet_rows_that_cannot_be_read(tmp_path):
     ]
 
 
+def test_parquet_values_that_python_cannot_hold(tmp_path):
+    when = pyarrow.array([1, 2000], pyarrow.timestamp("ns"))  # Python has microseconds
+    table = pyarrow.table({"text": ["a", "b"], "when": when})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    got = examples(tmp_path / "a.parquet")
+    assert [e.text for e in got] == ["a", "b"]
+    assert [*got[0].row] == ["text"] and [*got[1].row] == ["text", "when"]
+
+
+def test_labels_that_nobody_asks_for_lose_no_row(tmp_path):
+    lines = '{"text": "a", "label": true}\n{"text": "b", "label": [0.5]}\n'
+    path = write(tmp_path / "a.jsonl", lines)
+    assert all(isinstance(each, BadRow) for each in read_file(path))
+    got = examples(path, labelled=False)
+    assert [(e.text, e.label) for e in got] == [("a", None), ("b", None)]
+
+
+def test_ids_as_they_are_found(tmp_path):
+    ids = ["17.0", "0.5", "null", '"x"', "123456789012345678901234567890"]
+    lines = (f'{{"text": "a", "id": {id}}}\n' for id in ids)
+    path = write(tmp_path / "a.jsonl", "".join(lines))
+    assert [e.id for e in examples(path)] == [
+        17,
+        "0.5",
+        2,
+        "x",
+        "1.2345678901234568e+29",
+    ]
+
+
 def test_plain_lines(tmp_path):
     path = write(tmp_path / "a.txt", "one\n\ntwo\tthree\n")
     assert [e.text for e in examples(path)] == ["one", "", "two\tthree"]

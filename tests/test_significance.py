@@ -101,3 +101,8 @@ def test_texts_needed():
     assert 2000 < (needed(4, 1, 500) or 0) < 10_000
     assert needed(9, 4, 500) is None  # as much as is allowed
     assert needed(1, 2, 3) is None  # every text changes
+
+
+def test_a_sample_in_which_every_text_changes_sides():
+    for half in (1, 25, 50):
+        assert significance.texts_needed(half, half, 2 * half, 0.05, 0.1) is None

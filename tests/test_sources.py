@@ -156,3 +156,5 @@ def test_synthetic_task():
     task = tasks.find("synthetic")
     examples = sources.read_task(task, "validation")
     assert set(task.labels) == {e.label for e in examples}
+    with pytest.raises(UserError, match="no split 'dev'; there are test, valid"):
+        sources.read_task(task, "dev")

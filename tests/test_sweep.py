@@ -9,7 +9,7 @@ import jax
 import orjson
 import pytest
 
-from elbert_jax import Classifier, sweeping, trade_off
+from elbert_jax import Classifier, criterion_plots, sweeping, trade_off
 from elbert_jax.data import corpus
 from elbert_jax.sweeping import LabelledSet, Plan
 
@@ -121,3 +121,27 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path):
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert "3 models take one set for all, or one each" in done.stderr
+
+
+def test_a_picture_of_windows_where_models_differ_in_depth(tmp_path):
+    rows = [
+        dict(
+            zip(
+                ("set", "method", "metric", "criterion", "window", "layer_ratio"),
+                ("dev", method, "accuracy", criterion, window, ratio),
+            ),
+            value=ratio,
+            flops_ratio=ratio,
+            score=0.5,
+        )
+        for method, windows in (("base", [2]), ("large", [2, 16]))
+        for criterion, lengths in (
+            ("monotone", windows),
+            ("stage_1", [None]),
+            ("fixed_depth", [None]),
+        )
+        for window in lengths
+        for ratio in (0.5, 1.0)
+    ]
+    criterion_plots.windows(tmp_path / "windows.png", rows)
+    assert (tmp_path / "windows.png").read_bytes().startswith(b"\x89PNG")

@@ -95,3 +95,22 @@ def test_confirmed_points_have_a_table():
     facts |= {"texts_per_second": 100.0, "edge_texts": 3, "moved_texts": 1}
     told = trade_off.confirmed([*ROWS, row(0.2, 0.6, 0.9, **facts)])
     assert told.count("elbert") == 1 and "3 (1)" in told and "0.500" in told
+
+
+def test_a_smaller_model_gains_nothing_where_it_cannot_cost_as_much():
+    large = [(1, 0.25, 0.6), (2, 0.5, 0.7), (4, 1.0, 0.9)]
+    small = [(1, 0.1, 0.6), (4, 0.4, 0.8)]
+    rows = [
+        row(*point, method=method, criterion="fixed_depth")
+        for method, points in (("large", large), ("small", small))
+        for point in points
+    ]
+    rows += [row(0.5, 0.5, 0.8, method="large"), row(0.5, 0.2, 0.8, method="small")]
+    rows += [row(0.5, 0.5, 0.8, method="large", window=9)]  # too long for the small one
+    *_, head, _, both, one = trade_off.gains(rows).splitlines()
+    both, one = (
+        dict(zip(cells(head), cells(line), strict=True)) for line in (both, one)
+    )
+    assert both["models"] == "2" and one["models"] == "1"
+    assert both["2x"] == one["2x"] == "+10.00 (1 / 0)"
+    assert both["4x"] == "+10.00 (1 / 0)"

@@ -13,6 +13,7 @@ import numpy as np
 
 from elbert_jax.data.tokenization import Tokenizer
 
+USUAL_LENGTH = 16  # tokens of a text, where slots are counted in texts
 # Padded lengths in use: one compiled program for each.
 BUCKETS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 _FINE = sorted(
@@ -113,6 +114,14 @@ def fitting_lengths(
     return (*chosen, *(length for length in bucket_lengths(longest) if length > top))
 
 
+def check(lengths: np.ndarray, buckets: Sequence[int]) -> None:
+    """Raises a ValueError where a text is longer than the last of the buckets."""
+    if (longest := lengths.max(initial=0)) > buckets[-1]:
+        raise ValueError(
+            f"a text of {longest} tokens exceeds the last bucket, {buckets[-1]}"
+        )
+
+
 def pad(
     encoded: Encoded, rows: np.ndarray, length: int, batch_size: int | None = None
 ) -> Batch:
@@ -142,6 +151,45 @@ def pad(
     )
 
 
+Room = Callable[[np.ndarray], np.ndarray]  # L to the most texts of a batch
+
+
+def room(texts: int, least: int = 1) -> Room:
+    """Returns the sizes of batches that hold so many texts of 16 tokens.
+
+    Of longer ones they hold fewer, but no less than `least` if there are as many.
+    """
+
+    def of(length: np.ndarray) -> np.ndarray:
+        return np.clip(texts * USUAL_LENGTH // length, min(texts, least), texts)
+
+    return of
+
+
+def cut(
+    lengths: np.ndarray, buckets: Sequence[int], room: Room
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Yields the rows of length-sorted batches, and each batch's padded length.
+
+    Args:
+      lengths: int [M], of the texts.
+      buckets: the padded lengths there are, from short to long.
+      room: how many texts a batch may hold; no more of long ones than of short ones.
+
+    Raises:
+      ValueError: a text is longer than the last bucket.
+    """
+    check(lengths, buckets)
+    order = np.argsort(lengths, kind="stable")
+    padded = np.asarray(buckets)[np.searchsorted(buckets, lengths[order])]
+    start = 0
+    while start < len(order):
+        ahead = padded[start : start + int(room(padded[start]))]
+        count = int((np.arange(1, len(ahead) + 1) <= room(ahead)).sum())
+        yield order[start : start + count], int(ahead[count - 1])
+        start += count
+
+
 def _cut(
     encoded: Encoded, order: np.ndarray, batch_size: int, buckets: Sequence[int]
 ) -> list[tuple[np.ndarray, int]]:
@@ -150,11 +198,7 @@ def _cut(
     What a bucket leaves over fills up the first batch of the next longer one; only
     the last batch is short.
     """
-    if encoded.lengths.max(initial=0) > buckets[-1]:
-        raise ValueError(
-            f"a text of {encoded.lengths.max()} tokens exceeds the last bucket, "
-            f"{buckets[-1]}"
-        )
+    check(encoded.lengths, buckets)
     batches = []
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]

@@ -51,20 +51,22 @@ def load(config: Config, workdir: pathlib.Path) -> Corpus:
     train, held_out, train_name, validation_name = _read(data, task)
     validation = [example for part in held_out.values() for example in part]
     if data.drop_held_out:
-        train = _without(train, validation)
+        train = _without(train, validation, data.train_file or train_name)
     unlabelled = _unlabelled(data)
+    if data.drop_held_out and unlabelled:
+        unlabelled = _without(unlabelled, validation, data.unlabelled_file)
     if data.max_train_samples:
         train = train[: data.max_train_samples]
         train_name += f" (first {len(train)})"
     labels = tasks.label_names(train, data.labels or (task.labels if task else None))
     if len(labels) < 2:
         only = "".join(labels)
-        raise UserError(f"all texts have the label {only!r}; it takes two or more")
+        raise UserError(f"the only label is {only!r}; it takes two or more")
     tokenizer = _tokenizer(config, workdir, train)
     length = data.max_seq_length
     tokenizer.limit(length, data.truncation)
     ends = np.cumsum([0, *map(len, held_out.values())])
-    learned = encode(tokenizer, train, labels, length)
+    learned = encode(tokenizer, train, labels, length, beside=validation)
     absent = [name for i, name in enumerate(labels) if i not in learned.labels]
     if absent:  # of a file in the order of its labels the first texts, perhaps
         warn(f"no training text has the label {' or '.join(absent)}")
@@ -73,7 +75,7 @@ def load(config: Config, workdir: pathlib.Path) -> Corpus:
         labels,
         config.metric or (task.metric if task else "accuracy"),
         learned,
-        encode(tokenizer, validation, labels, length),
+        encode(tokenizer, validation, labels, length, beside=train),
         encode(tokenizer, unlabelled, labels, length),
         train_name,
         validation_name,
@@ -133,13 +135,15 @@ def _names(columns: str) -> list[str] | None:
     return columns.split(",") if columns else None
 
 
-def _without(train: Sequence[Example], held_out: Sequence[Example]) -> list[Example]:
+def _without(
+    texts: Sequence[Example], held_out: Sequence[Example], name: str
+) -> list[Example]:
     known = {(example.text, example.text_pair) for example in held_out}
-    kept = [e for e in train if (e.text, e.text_pair) not in known]
+    kept = [e for e in texts if (e.text, e.text_pair) not in known]
     if not kept:
-        raise UserError("every training text is held out too")
-    if len(kept) < len(train):
-        warn(f"{len(train) - len(kept)} training texts are held out too: left out")
+        raise UserError(f"{name}: every text is held out too")
+    if len(kept) < len(texts):
+        warn(f"{name}: {len(texts) - len(kept)} texts are held out too: left out")
     return kept
 
 
@@ -207,11 +211,12 @@ def _unlabelled(data: Config) -> list[Example]:
     }
     if rows.format_of(file) == "txt":  # a text a line
         columns = {}
-    read = sources.read_file(file, columns=_names(data.columns), **columns)
+    named = _names(data.columns)
+    read = sources.read_file(file, columns=named, labelled=False, **columns)
     examples = list(rows.without_bad(read, file))
     if not examples:
         raise UserError(f"{file} holds no text")
-    return [dataclasses.replace(example, label=None) for example in examples]
+    return examples
 
 
 def encode(
@@ -219,13 +224,17 @@ def encode(
     examples: Sequence[Example],
     labels: Sequence[str],
     max_length: int,
+    beside: Sequence[Example] = (),
 ) -> Encoded:
-    """Returns examples tokenised, their labels as indices into `labels`."""
+    """Returns examples tokenised, their labels as indices into `labels`.
+
+    `beside` are others of the same set; see `tasks.label_ids`.
+    """
     encoded = Encoded.build(
         tokenizer,
         [example.text for example in examples],
         [example.text_pair for example in examples],
-        tasks.label_ids(examples, labels),
+        tasks.label_ids(examples, labels, beside),
         max_length,
     )
     if encoded.truncated:

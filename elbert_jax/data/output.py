@@ -43,6 +43,18 @@ def write(path: str, rows: Rows, columns: Sequence[str]) -> None:
         _WRITERS[pathlib.Path(path).suffix](file, rows, columns)
 
 
+def target(name: str | None) -> pathlib.Path | None:
+    """Returns the path of a file to write, None of none.
+
+    Raises:
+      UserError: the folder that it should be in is not there.
+    """
+    path = pathlib.Path(os.path.expanduser(name)) if name else None
+    if path and not path.parent.is_dir():
+        raise UserError(f"{path} cannot be written: there is no folder {path.parent}")
+    return path
+
+
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[BinaryIO]:
     """Gives a file that becomes `path` once all is written, else leaves nothing.

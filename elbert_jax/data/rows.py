@@ -186,7 +186,8 @@ def _parquet(path: str) -> Iterator[Row | BadRow]:
         with pyarrow.parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=1024):
                 for number, row in enumerate(_dicts(batch), number + 1):
-                    yield (number, row) if row else BadRow(number, "not valid UTF-8")
+                    known = row is not None
+                    yield (number, row) if known else BadRow(number, "not valid UTF-8")
     except (OSError, pyarrow.ArrowException) as error:
         raise UserError(f"{path} cannot be read: {_reason(error)}") from error
 
@@ -194,10 +195,23 @@ def _parquet(path: str) -> Iterator[Row | BadRow]:
 def _dicts(batch: pyarrow.RecordBatch) -> list[dict[str, Any] | None]:
     try:
         return batch.to_pylist()
-    except UnicodeDecodeError:  # in one of the rows, which is None in the result
+    except (ValueError, OverflowError):  # in one of the rows
         if len(batch) == 1:
-            return [None]
+            return [_dict(batch)]
         return [row for i in range(len(batch)) for row in _dicts(batch.slice(i, 1))]
+
+
+def _dict(batch: pyarrow.RecordBatch) -> dict[str, Any] | None:
+    """Returns the only row, without what Python cannot hold; None: it is not UTF-8."""
+    row = {}
+    for name, column in zip(batch.schema.names, batch.columns):
+        try:
+            row[name] = column[0].as_py()
+        except UnicodeDecodeError:
+            return None
+        except (ValueError, OverflowError):  # a time of nanoseconds, a far date
+            continue
+    return row
 
 
 def _reason(error: Exception) -> str:

@@ -47,6 +47,7 @@ def read_file(
     id: str | None = None,
     columns: Sequence[str] | None = None,
     format: str | None = None,
+    labelled: bool = True,
 ) -> Iterator[Example | BadRow]:
     """Yields the rows of a file, in order and in constant memory.
 
@@ -56,8 +57,8 @@ def read_file(
     called by its number, from 0.
 
     Args:
-      path: a .tsv, .csv, .jsonl or .txt file, each also .gz, or .parquet; "-" is
-        standard input.
+      path: a .tsv, .csv, .jsonl or .txt file, each also .gz or .xz, or .parquet; "-"
+        is standard input.
       text: column of the text; by default the first known name that there is.
       text_pair: column of the second text; by default GLUE's partner of a text
         column that is itself the default.
@@ -66,6 +67,7 @@ def read_file(
       columns: names of the columns of a TSV or CSV file without a header line.
       format: "tsv", "csv", "jsonl", "txt" or "parquet", where the name does not
         tell; for standard input "txt" by default.
+      labelled: reads labels too; otherwise every example is without one.
 
     Raises:
       UserError: the file or a named column is not there, or the file is damaged.
@@ -87,7 +89,8 @@ def read_file(
         if isinstance(item, BadRow):
             yield item
         else:
-            yield _example(*item, chosen, number, spelled=format in ("tsv", "csv"))
+            spelled = format in ("tsv", "csv") if labelled else None
+            yield _example(*item, chosen, number, spelled)
 
 
 def _missing(found: Mapping[str, Any], named: _Columns) -> str | None:
@@ -110,8 +113,9 @@ def _choose(found: Mapping[str, Any], named: _Columns) -> _Columns:
 
 
 def _example(
-    line: int, row: dict[str, Any], columns: _Columns, number: int, spelled: bool
+    line: int, row: dict[str, Any], columns: _Columns, number: int, spelled: bool | None
 ) -> Example | BadRow:
+    """Returns a row as an example; `spelled` is None where labels do not matter."""
     texts = []
     for name in filter(None, (columns.text, columns.text_pair)):
         text = row.get(name)
@@ -121,7 +125,7 @@ def _example(
         if "\0" in text:
             return BadRow(line, f"the text {name!r} holds a NUL character")
         texts.append(text)
-    label = row.get(columns.label or "label")
+    label = None if spelled is None else row.get(columns.label or "label")
     if label == "":
         label = None
     if spelled and label and _INTEGER.fullmatch(label):
@@ -129,8 +133,12 @@ def _example(
     if isinstance(label, bool) or not isinstance(label, str | int | None):
         return BadRow(line, f"the label {label!r} is neither a string nor an integer")
     id = row.get(columns.id) if columns.id else None
+    # As pandas writes integers beside gaps; larger ones are no longer exact.
+    if isinstance(id, float) and id.is_integer() and abs(id) < 2**53:
+        id = int(id)
     text, pair = texts if columns.text_pair else (*texts, None)
-    return Example(id if isinstance(id, str | int) else number, text, pair, label, row)
+    known = id if isinstance(id, str | int) else number if id is None else str(id)
+    return Example(known, text, pair, label, row)
 
 
 def read_task(task: Task, split: str, data_dir: str | None = None) -> Sequence[Example]:
@@ -147,6 +155,9 @@ def read_task(task: Task, split: str, data_dir: str | None = None) -> Sequence[E
       UserError: the set is not prepared and cannot be downloaded.
     """
     if task.name == "synthetic":
+        if split not in synthetic.SIZES:
+            known = ", ".join(synthetic.SIZES)
+            raise UserError(f"synthetic has no split {split!r}; there are {known}")
         return synthetic.examples(split)
     # These take a second to import, and only this function wants them.
     import tensorflow_datasets as tfds

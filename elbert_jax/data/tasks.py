@@ -96,10 +96,13 @@ def label_names(
       given: names that the user or the task lays down; they win.
 
     Raises:
-      UserError: no row has a label, or names and integers stand side by side.
+      UserError: no row has a label, or names and integers stand side by side, or a
+        given name comes twice.
     """
     if given:
-        return tuple(given)
+        if len({*map(str, given)}) < len(given):
+            raise UserError(f"two classes have the same name: {', '.join(given)}")
+        return tuple(map(str, given))
     labels = {example.label for example in examples} - {None}
     names = sorted(label for label in labels if isinstance(label, str))
     numbers = sorted(label for label in labels if isinstance(label, int))
@@ -113,7 +116,11 @@ def label_names(
     return tuple(map(str, names or numbers))
 
 
-def label_ids(examples: Sequence[Labelled], names: Sequence[str]) -> np.ndarray:
+def label_ids(
+    examples: Sequence[Labelled],
+    names: Sequence[str],
+    beside: Sequence[Labelled] = (),
+) -> np.ndarray:
     """Returns int32 [M]: the class index of every row, -1 where it has no label.
 
     Args:
@@ -121,6 +128,7 @@ def label_ids(examples: Sequence[Labelled], names: Sequence[str]) -> np.ndarray:
         themselves are integers, an integer is a name. Indices count from 0; or from
         1, as in the files of AG News, where all are from 1 to C and one is C.
       names: the C classes, by index.
+      beside: other rows of the same set, whose indices count likewise.
 
     Raises:
       UserError: a label is no class; the message names the row.
@@ -129,7 +137,8 @@ def label_ids(examples: Sequence[Labelled], names: Sequence[str]) -> np.ndarray:
     try:
         index |= {int(name): i for i, name in enumerate(names)}
     except ValueError:
-        found, count = {example.label for example in examples} - {None}, len(names)
+        others = {each.label for each in beside if isinstance(each.label, int)}
+        found, count = {each.label for each in examples} - {None} | others, len(names)
         first = int(count in found and found <= {*range(1, count + 1)})
         index |= {i + first: i for i in range(count)}
     index[None] = -1

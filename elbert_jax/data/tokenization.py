@@ -7,7 +7,7 @@ import json
 import pathlib
 import shutil
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from transformers import AlbertTokenizer, BertTokenizer, PreTrainedTokenizerFast
@@ -16,6 +16,7 @@ from elbert_jax import hub
 from elbert_jax.errors import UserError
 
 TRUNCATIONS = ("head", "tail", "head+tail")  # what is kept of a longer text
+_T = TypeVar("_T")
 _CHUNK = 1024  # texts handed to the tokenizer at once
 # In tokenizer_config.json, whose own `truncation_side` has no word for both ends.
 _TRUNCATION = "elbert_truncation"
@@ -134,12 +135,12 @@ class Tokenizer:
         encodings = []
         for a, b, pair in zip(*pieces, pairs, strict=True):
             if pair is None:
-                kept, second = _keep(a, max_length - 2, truncation), []
+                kept, second = keep(a, max_length - 2, truncation), []
                 truncated = len(kept) < len(a)
             else:
                 room_a, room_b = _share(len(a), len(b), max_length - 3)
-                kept = _keep(a, room_a, truncation)
-                second = [*_keep(b, room_b, truncation), sep]
+                kept = keep(a, room_a, truncation)
+                second = [*keep(b, room_b, truncation), sep]
                 truncated = room_a + room_b < len(a) + len(b)
             tokens = np.array([cls, *kept, sep, *second], np.int32)
             types = np.zeros(len(tokens), np.int8)
@@ -162,13 +163,10 @@ class Tokenizer:
         pieces = []
         for start in range(0, len(texts), _CHUNK):
             chunk = list(texts[start : start + _CHUNK])
-            try:
-                encoded = self._backend.encode_batch_fast(
-                    chunk, add_special_tokens=False
-                )
-            except TypeError as error:
-                row = start + next(i for i, t in enumerate(chunk) if not _is_text(t))
-                raise UserError(f"text {row} is not valid Unicode text") from error
+            for row, text in enumerate(chunk, start):  # a list of two were a pair
+                if not is_text(text):
+                    raise UserError(f"text {row} is not valid Unicode text")
+            encoded = self._backend.encode_batch_fast(chunk, add_special_tokens=False)
             pieces += [e.ids for e in encoded]
         return pieces
 
@@ -251,8 +249,8 @@ def _share(a: int, b: int, room: int) -> tuple[int, int]:
     return (short, room - short) if a <= b else (room - short, short)
 
 
-def _keep(pieces: list[int], room: int, truncation: str) -> list[int]:
-    """Returns at most `room` of the pieces."""
+def keep(pieces: list[_T], room: int, truncation: str) -> list[_T]:
+    """Returns at most `room` of the pieces; `truncation` is one of `TRUNCATIONS`."""
     if len(pieces) <= room:
         return pieces
     head = {"head": room, "tail": 0, "head+tail": -(-room // 4)}[truncation]
@@ -265,7 +263,8 @@ def _check(truncation: object, name: str) -> None:
         raise UserError(f"{name} is {truncation!r}; it may be {known}")
 
 
-def _is_text(text: object) -> bool:
+def is_text(text: object) -> bool:
+    """Says whether that is a string of valid Unicode."""
     try:
         return isinstance(text, str) and text.encode() is not None
     except UnicodeEncodeError:
