@@ -101,14 +101,18 @@ def warm_full_depth(
         np.asarray(_last_layer(params, batch, config=config, pieces=pieces))
 
 
-def static_batches(classifier: Classifier, encoded: Encoded) -> Answers:
+def static_batches(
+    classifier: Classifier, encoded: Encoded, most: Room | None = None
+) -> Answers:
     """Answers length-sorted batches with early exit; each waits for its slowest text.
 
-    It is the engine on queues no longer than its slots, so that nothing refills.
+    They are of `room(slots, 32)`, or most. It is the engine on queues no longer than
+    its slots, so that nothing refills.
     """
     config, answers = classifier.config, Answers.empty(classifier.config, len(encoded))
     ids, finished = np.arange(len(encoded), dtype=np.int32), []
-    for rows, length in _batches(classifier, encoded, room(classifier.slots, _LEAST)):
+    most = most or room(classifier.slots, _LEAST)
+    for rows, length in _batches(classifier, encoded, most):
         _, left = engine.advance(
             classifier.params,
             engine.start(config, classifier.exit, len(rows), length),

@@ -107,7 +107,11 @@ class Bench:
         mix: str = "",
         **more: Any,
     ) -> dict[str, Any]:
-        """Returns a row of the benchmark, with `more` columns in front."""
+        """Returns a row of the benchmark, with `more` columns in front.
+
+        Of them `batch` is the texts of 16 tokens that a batch may hold: of longer ones
+        it holds fewer, and slot refill has fewer slots where texts are few.
+        """
         config = self.load.config
         measured = throughput.row(timed, config, encoded, self.peak, full, like)
         return {"system": system, "mix": self.mix(mix)} | more | measured

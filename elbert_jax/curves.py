@@ -8,7 +8,7 @@ import numpy as np
 from elbert_jax import attention_speed, baselines, kernel_times, workload
 from elbert_jax.bench import FULL, REFILL, STATIC, Bench, Part
 from elbert_jax.classifier import Classifier
-from elbert_jax.data.batching import Encoded
+from elbert_jax.data.batching import Encoded, Room
 from elbert_jax.ladder import Ladder
 
 _POOL = 4  # texts, for each whose length is taken
@@ -20,6 +20,11 @@ def _alike(bench: Bench, count: int) -> Encoded:
     texts = bench.texts(_POOL * count)
     off = np.abs(texts.lengths - np.median(texts.lengths))
     return workload.take(texts, off.argsort(kind="stable")[:count])
+
+
+def _just(size: int) -> Room:
+    """Returns batches of so many texts, be they ever so long."""
+    return lambda length: np.full_like(length, size)
 
 
 def _ladder(classifier: Classifier, buckets: Sequence[int], slots: int) -> Ladder:
@@ -43,7 +48,8 @@ def slots(bench: Bench) -> Part:
     for size in sizes:
         classifier = bench.classifier(slots=size)
         classifier.buckets = buckets
-        calls[FULL, size] = partial(baselines.full_depth, classifier, encoded)
+        most = _just(size)
+        calls[FULL, size] = partial(baselines.full_depth, classifier, encoded, most)
         ladder = _ladder(classifier, buckets, size)
         calls[REFILL, size] = partial(ladder.answer, encoded)
     timed = bench.measure(calls)
@@ -60,14 +66,14 @@ def latency(bench: Bench) -> Part:
     """Times one batch of more and more texts of a length, until all are answered."""
     texts, calls = _alike(bench, max(bench.suite.sizes)), {}
     for size in bench.suite.sizes:
-        batch, classifier = workload.first(texts, size), bench.classifier(slots=size)
-        calls["full depth", size] = partial(baselines.full_depth, classifier, batch)
-        calls["early exit", size] = partial(baselines.static_batches, classifier, batch)
+        given = bench.classifier(slots=size), workload.first(texts, size), _just(size)
+        calls["full depth", size] = partial(baselines.full_depth, *given)
+        calls["early exit", size] = partial(baselines.static_batches, *given)
     return Part(
         [
             {"system": f"one batch, {name}", "batch": size}
             | {"latency_ms": 1000 * each.median}
-            | each.speed(size)
+            | each.speed(len(each.result.layers))
             for (name, size), each in bench.measure(calls).items()
         ]
     )
