@@ -51,7 +51,7 @@ clean:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "error: $(PYTHON) is not Python 3.11 or newer; name one that is:" \
 	    "make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 2; }
 
 # The stamps: an installation is made once, and again when what it needs changes.
 .venv/installed: pyproject.toml constraints.txt | .venv/pyvenv.cfg

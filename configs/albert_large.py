@@ -15,7 +15,6 @@ from configs import default
 def get_config():
     config = default.get_config()
     config.init = "albert/albert-large-v2"
-    config.model.num_hidden_layers = 24  # fewer: plain compression
     config.model.hidden_dropout_prob = 0.0
     config.model.attention_probs_dropout_prob = 0.0
     config.model.classifier_dropout_prob = 0.1

@@ -20,6 +20,7 @@ def get_config() -> Any:  # a ConfigDict
     config.init = ""
     # Of AlbertConfig. Where there is an init, they change its depth and dropouts only.
     config.model = ml_collections.ConfigDict()
+    config.model.num_hidden_layers = placeholder(int)
     config.dtype = "float32"  # of the computation; or "bfloat16"
 
     config.data = ml_collections.ConfigDict()

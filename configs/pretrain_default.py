@@ -18,7 +18,8 @@ def get_config() -> Any:  # a ConfigDict
     config.export_dtype = "float16"  # of the model directory; or "float32"
 
     config.data = ml_collections.ConfigDict()
-    config.data.files = ""  # .txt .jsonl, also .gz .xz; with commas between them
+    # .txt .jsonl .csv .tsv, also .gz .xz, or .parquet; with commas between them.
+    config.data.files = ""
     config.data.text_column = "text"  # of a .jsonl row
     config.data.tokenizer = ""  # directory or hub id; "": that of `init`, or trained
     config.data.vocab_size = 12000  # of a tokenizer trained on the text

@@ -110,7 +110,8 @@ class Bench:
         """Returns a row of the benchmark, with `more` columns in front.
 
         Of them `batch` is the texts of 16 tokens that a batch may hold: of longer ones
-        it holds fewer, and slot refill has fewer slots where texts are few.
+        it holds fewer (but in the parts `slots` and `latency`), and slot refill has
+        fewer slots where texts are few (but in `slots`).
         """
         config = self.load.config
         measured = throughput.row(timed, config, encoded, self.peak, full, like)

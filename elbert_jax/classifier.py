@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
+import jax
 import numpy as np
 import scipy.special
 import tqdm
@@ -76,7 +77,7 @@ class Classifier:
         self.max_length = min(max_length or tokenizer.max_length, positions)
         self.budget = budget.choose(slots, params, config)
         self.mesh = device_mesh(devices)
-        self._placed = self.params, on_each(self.mesh, self.params)
+        self._placed = jax.tree.leaves(params), on_each(self.mesh, params)
         self.buckets: tuple[int, ...] | None = None  # None: those that suit the texts
         self._warned_of_truncation = False
 
@@ -120,14 +121,12 @@ class Classifier:
                 "train the model before you trust an answer",
                 stacklevel=2,
             )
-        if loaded.problem_type not in (None, _PROBLEM) or len(loaded.labels) < 2:
-            problem = loaded.problem_type or "one of a single class"
-            raise UserError(f"{name} is no classifier of one label: it is {problem}")
-        tokenizer, pieces = Tokenizer.load(loaded.directory), loaded.config.vocab_size
-        if len(tokenizer) > pieces:
-            raise UserError(
-                f"{name} embeds {pieces} pieces, and its tokenizer has {len(tokenizer)}"
-            )
+        if loaded.problem_type not in (None, _PROBLEM):
+            raise UserError(f"{name} is for {loaded.problem_type}, not for {_PROBLEM}")
+        if len(loaded.labels) < 2:
+            raise UserError(f"{name} has one class only: it is no classifier")
+        tokenizer = Tokenizer.load(loaded.directory)
+        tokenizer.check_fits(name, loaded.config.vocab_size)
         return cls(
             dataclasses.replace(loaded.config, dtype=dtype),
             loaded.params,
@@ -146,7 +145,7 @@ class Classifier:
         Raises:
           UserError: the criterion has none, or it is below 0.
         """
-        moved = exit_settings.to_dict(self.exit) | {"delta": float(delta)}
+        moved = exit_settings.to_dict(self.exit) | {"delta": delta}
         try:
             self.exit = exit_settings.from_dict(moved)
         except ValueError as error:
@@ -250,7 +249,12 @@ class Classifier:
         Args:
           texts: a sample, from which the lengths are chosen; none: the usual ones.
           calls: how many texts will come in a call; None: a stream, or very many.
+
+        Raises:
+          UserError: a text of the sample is not one; see `__call__`.
         """
+        for number, text in enumerate(texts):
+            _check(text, number)
         if texts:
             self.buckets = None
             self.buckets = self.buckets_for(self._encode(texts))
@@ -270,10 +274,10 @@ class Classifier:
           UserError: they are not finite.
         """
         lengths, texts = batching.bucket_lengths(self.max_length), len(encoded)
-        room = batching.room(min(self.slots, texts))
+        room = batching.room(self.slots)
         cut = list(batching.cut(encoded.lengths, lengths, room))
-        batches = (
-            batching.pad(encoded, rows, length, int(room(np.array(length))))
+        batches = (  # of one shape for each length
+            batching.pad(encoded, rows, length, min(int(room(np.array(length))), texts))
             for rows, length in tqdm.tqdm(cut, unit="batch", leave=False, disable=None)
         )
         logits = evaluation.every_layer(self.config, self.params, batches, texts)
@@ -306,8 +310,9 @@ class Classifier:
         each = None if texts is None else self._on_each_device(texts)
         slots = [self.budget.slots(length, each) for length in lengths]
         few = slots[0] < self.budget.slots(lengths[0])
-        if self._placed[0] is not self.params:  # which may be set
-            self._placed = self.params, on_each(self.mesh, self.params)
+        leaves = jax.tree.leaves(self.params)  # which may be set
+        if any(a is not b for a, b in zip(leaves, self._placed[0], strict=True)):
+            self._placed = leaves, on_each(self.mesh, self.params)
         return Ladder(
             self._placed[1],
             self.config,
@@ -342,8 +347,8 @@ class _Chunks:
 
 
 def _check(text: Any, number: int) -> None:
-    parts = text if isinstance(text, tuple) else (text,)
-    if len(parts) not in (1, 2) or not all(is_text(part) for part in parts):
+    parts = text if isinstance(text, tuple) and len(text) == 2 else (text,)
+    if not all(map(is_text, parts)):
         raise UserError(
             f"text {number} is neither a string of valid Unicode nor a tuple of two"
         )

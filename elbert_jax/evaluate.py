@@ -11,7 +11,6 @@ from elbert_jax.classifier import Classifier
 from elbert_jax.data import output
 from elbert_jax.errors import UserError
 
-_PICTURES = (".png", ".svg", ".pdf")
 _MODEL = flags.DEFINE_string("model", None, "Model directory, or hub id.")
 _FILE = flags.DEFINE_string("file", None, "Labelled .tsv .csv .jsonl or .parquet.")
 _TASK = flags.DEFINE_string("task", None, "A named task instead of a file.")
@@ -30,8 +29,7 @@ def main(argv):
     if not _MODEL.value:
         raise UserError("give --model=DIR, and --file=FILE or --task=NAME")
     plot, record = map(output.target, (_PLOT.value, _JSON.value))
-    if plot and plot.suffix not in _PICTURES:
-        raise UserError(f"--plot={plot} should end with {' or '.join(_PICTURES)}")
+    plots.check(plot)
     classifier = Classifier.from_pretrained(_MODEL.value, slots=_SLOTS.value)
     if _DELTA.value is not None:
         classifier.set_delta(_DELTA.value)
@@ -42,8 +40,8 @@ def main(argv):
     print(f"{_MODEL.value} on {name}")
     print(scorecard.render(card))
     if record:
-        with output.replacing(str(record)) as file:
-            file.write(orjson.dumps(card, option=orjson.OPT_INDENT_2))
+        with output.writing(str(record)):
+            record.write_bytes(orjson.dumps(card, option=orjson.OPT_INDENT_2))
     if plot:
         with output.writing(str(plot)):
             plots.exit_curve(

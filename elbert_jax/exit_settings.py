@@ -31,7 +31,7 @@ def from_dict(values: Mapping[str, Any]) -> Criterion:
       ValueError: on a name, a field or a value that no criterion has.
     """
     _require(isinstance(values, Mapping), f"an exit is a mapping, not {values!r}")
-    values = dict(values)
+    values = {key: _plain(value) for key, value in values.items()}
     name = values.pop("name", "confidence_window")
     if name == "any_of":
         several = values.pop("criteria", None)
@@ -95,8 +95,9 @@ def to_dict(criterion: Criterion) -> dict[str, Any]:
         criteria = [to_dict(each) for each in criterion.criteria]
         return {"name": "any_of", "criteria": criteria}
     name = next(name for name, kind in _BY_NAME.items() if type(criterion) is kind)
-    numpy_too = {
-        key: value.item() if isinstance(value, np.generic) else value
-        for key, value in vars(criterion).items()
-    }
-    return {"name": name, **numpy_too}
+    fields = {key: _plain(value) for key, value in vars(criterion).items()}
+    return {"name": name, **fields}
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

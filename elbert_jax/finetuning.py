@@ -47,20 +47,21 @@ def train(config: Config, workdir: str | pathlib.Path) -> None:
       UserError: the configuration, the data or the workdir cannot be used, or the loss
         is not finite.
     """
-    workdir = pathlib.Path(workdir).absolute()
+    workdir = pathlib.Path(workdir).expanduser().absolute()
     recipe = _check(config)
     if trainer.is_finished(config, workdir):
         return
-    run_directory.make(workdir)
-    data = corpus.load(config, workdir)
-    model_config, params = _initial_model(config, recipe, data)
-    length, positions = config.data.max_seq_length, model_config.max_position_embeddings
-    if length > positions:
-        raise UserError(
-            f"config.data.max_seq_length is {length}, more than the model's {positions}"
-        )
-    objective = _Classification(config, recipe, data, model_config, params)
-    trainer.fit(config, workdir, objective)
+    with run_directory.claimed(workdir):
+        data = corpus.load(config, workdir)
+        model_config, params = _initial_model(config, recipe, data)
+        length = config.data.max_seq_length
+        if length > (positions := model_config.max_position_embeddings):
+            raise UserError(
+                f"config.data.max_seq_length is {length}, more than the model's "
+                f"{positions}"
+            )
+        objective = _Classification(config, recipe, data, model_config, params)
+        trainer.fit(config, workdir, objective)
 
 
 def _check(config: Config) -> Recipe:
@@ -117,16 +118,12 @@ def _initial_model(
             )
         dropouts = {name: config.model[name] for name in _DROPOUTS & {*config.model}}
         model_config = dataclasses.replace(start.config, dtype=config.dtype, **dropouts)
-        vocabulary = model_config.vocab_size
-        if len(data.tokenizer) > vocabulary:
-            raise UserError(
-                f"the tokenizer has {len(data.tokenizer)} pieces, but {config.init} "
-                f"embeds {vocabulary}: name its own tokenizer in config.data.tokenizer"
-            )
+        data.tokenizer.check_fits(config.init, model_config.vocab_size)
         return model_config, start.params
+    shape = {name: value for name, value in config.model.items() if value is not None}
     try:
         model_config = AlbertConfig(
-            **config.model,
+            **shape,
             vocab_size=len(data.tokenizer),
             num_labels=labels,
             dtype=config.dtype,
@@ -152,6 +149,7 @@ class _Classification:
         self.model_config, self.params = model_config, params
         self.criterion = _exit(config, recipe, model_config.num_hidden_layers)
         self.dtype, self.t_learning_rate = config.dtype, config.t_learning_rate
+        self.texts = data.fingerprint
         self.buckets = batching.bucket_lengths(config.data.max_seq_length)
         stages: list[Stage] = []
         self.epochs: list[tuple[Lesson, Epoch]] = []  # of all stages

@@ -23,6 +23,7 @@ from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.errors import UserError
 from elbert_jax.weight_table import CLASSIFIER, Model, Weight
 
+DTYPES = ("float32", "float16")  # of files
 # Buffers that old versions stored.
 _BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
 # Their "classifier" reads single tokens, or scores one choice of several.
@@ -191,7 +192,7 @@ def save(
       labels: the classes' names, in the order of the logits.
       model: whose parameters they are.
       training: method, weighting and seed, to be kept in the directory.
-      dtype: of the file; or "float16", of half the size.
+      dtype: of the file, one of `DTYPES`; float16 is half as large.
     """
     if len(labels) != config.num_labels or len(set(labels)) != len(labels):
         raise UserError(

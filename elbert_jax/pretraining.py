@@ -7,6 +7,8 @@ checkpoint or hub id that `config.init` names, weights shaped as `config.model` 
 
 import dataclasses
 import functools
+import math
+import operator
 import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -67,11 +69,18 @@ def pretrain(config: Config, workdir: str | pathlib.Path) -> None:
       UserError: the configuration, the data or the workdir cannot be used, or the loss
         is not finite.
     """
-    workdir = pathlib.Path(workdir).absolute()
+    workdir = pathlib.Path(workdir).expanduser().absolute()
     phases = _check(config)
     if trainer.is_finished(config, workdir):
         return
-    run_directory.make(workdir)
+    with run_directory.claimed(workdir):
+        objective = _objective(config, phases, workdir)
+        trainer.fit(config, workdir, objective)
+
+
+def _objective(
+    config: Config, phases: list[Phase], workdir: pathlib.Path
+) -> "_MaskedLM":
     tokenizer = plain_text.tokenizer(config, workdir)
     model_config, params = _initial_model(config, tokenizer)
     phases = _fitted(phases, model_config)
@@ -82,22 +91,29 @@ def pretrain(config: Config, workdir: str | pathlib.Path) -> None:
         counts = text.counts(model_config.vocab_size)
         key = jax.random.fold_in(jax.random.key(config.seed), 2)
         params = mimetic.begin(model_config, params, vectors, counts, key)
-    objective = _MaskedLM(config, phases, tokenizer, text, model_config, params)
-    trainer.fit(config, workdir, objective)
+    return _MaskedLM(config, phases, tokenizer, text, model_config, params)
 
 
 def _check(config: Config) -> list[Phase]:
     """Returns the phases; refuses values that no run can have."""
     trainer.check(config, ["batch_tokens", "eval_every", "eval_tokens"], ["steps"])
+    if config.export_dtype not in hf.DTYPES:
+        known = ", ".join(hf.DTYPES)
+        raise UserError(
+            f"config.export_dtype is {config.export_dtype!r}; it may be {known}"
+        )
     if config.mimetic not in ("", *mimetic.READS):
         known = ", ".join(mimetic.READS)
         raise UserError(f"config.mimetic is {config.mimetic!r}; it may be {known}")
     try:
-        phases = [Phase(*phase) for phase in config.phases]
-    except TypeError:
+        phases = [
+            Phase(operator.index(depth), operator.index(length), float(share))
+            for depth, length, share in config.phases
+        ]
+    except (TypeError, ValueError):
         phases = []
     good = phases and all(
-        p.depth >= 0 and p.length >= 16 and p.share > 0 for p in phases
+        p.depth >= 0 and p.length >= 16 and 0 < p.share < math.inf for p in phases
     )
     if not good:
         raise UserError(
@@ -135,6 +151,7 @@ def _initial_model(config: Config, tokenizer: Tokenizer) -> tuple[AlbertConfig, 
     if config.init:
         start = hf.load(config.init, key=key, model=weight_table.PRETRAINING)
         start.tell()
+        tokenizer.check_fits(config.init, start.config.vocab_size)
         return dataclasses.replace(start.config, dtype=config.dtype), start.params
     try:
         model_config = AlbertConfig(
@@ -166,6 +183,7 @@ class _MaskedLM:
         self.config, self.phases, self.params = config, phases, params
         self.tokenizer, self.model_config = tokenizer, model_config
         self.dtype, self.store = config.dtype, text.store
+        self.texts = text.store.digest
         settings = config.data.mask_rate, config.data.max_ngram
         vocabulary = Vocabulary.of(tokenizer)
         cut = {  # by the length of a row: passages to train on, and to measure on

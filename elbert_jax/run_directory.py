@@ -1,6 +1,7 @@
 """A run's folder belongs to one configuration, in its config.json, and one process."""
 
 import contextlib
+import errno
 import json
 import pathlib
 from collections.abc import Iterator
@@ -10,31 +11,38 @@ from elbert_jax.data import output
 from elbert_jax.data.corpus import Config
 from elbert_jax.errors import UserError
 
-
-def make(workdir: pathlib.Path) -> None:
-    """Makes the folder; raises a UserError where nothing can be written in it."""
-    with output.writing(str(workdir)):
-        workdir.mkdir(parents=True, exist_ok=True)
-        (workdir / "lock").touch()
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}
 
 
 @contextlib.contextmanager
-def claimed(workdir: pathlib.Path, config: Config) -> Iterator[None]:
-    """Makes the folder, with the configuration in it, and keeps other processes out.
+def claimed(workdir: pathlib.Path) -> Iterator[None]:
+    """Makes the folder, and keeps other processes out of it.
 
     Raises:
-      UserError: another process trains there, or nothing can be written there.
+      UserError: another process trains there, or something cannot be written there.
     """
-    make(workdir)
-    with open(workdir / "lock", "w") as lock:
+    with output.writing(str(workdir)):
+        workdir.mkdir(parents=True, exist_ok=True)
+        lock = open(workdir / "lock", "w")
+    with lock:
         output.hold(
             lock,
             f"another process trains in {workdir}: wait for it, or name another "
             "--workdir",
         )
-        with output.replacing(str(workdir / "config.json")) as file:
-            file.write(config.to_json(indent=2).encode())
-        yield
+        try:
+            yield
+        except OSError as error:  # a full disk, perhaps
+            if error.errno not in _DISK:
+                raise
+            name = error.filename or workdir
+            raise UserError(f"{name} cannot be written: {error.strerror}") from error
+
+
+def keep(workdir: pathlib.Path, config: Config) -> None:
+    """Writes the configuration down: from now on the folder is that run's."""
+    with output.replacing(str(workdir / "config.json")) as file:
+        file.write(config.to_json(indent=2).encode())
 
 
 def refuse_other(workdir: pathlib.Path, config: Config) -> None:

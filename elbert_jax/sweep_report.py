@@ -14,6 +14,7 @@ from elbert_jax import (
     trade_off_plots,
 )
 from elbert_jax.data import output
+from elbert_jax.errors import warn
 from elbert_jax.replay import DETAILS, Row, Run
 
 
@@ -36,11 +37,14 @@ def write(
     nested = (*DETAILS, "exit")
     flat = [{k: v for k, v in row.items() if k not in nested} for row in rows]
     output.write(str(folder / "rows.csv"), lambda: iter(flat), ())
-    criteria = {(run.set, run.method, run.seed): run.own for run in runs}
+    criteria = {(run.set, run.method): run.own for run in runs}
+    for run in runs:
+        if run.own != (shown := criteria[run.set, run.method]):
+            warn(f"{run.model} leaves by {run.own}; {run.method} is shown with {shown}")
     own = [
         row
         for row in rows
-        if row["criterion"] == criteria[row["set"], row["method"], row["seed"]]
+        if row["criterion"] == criteria[row["set"], row["method"]]
         and row["window"] in (None, window)
     ]
     early = [row for row in rows if not lineage.is_plain(row["method"])]

@@ -42,6 +42,7 @@ class Objective(Protocol):
 
     stages: Sequence[Stage]  # each goes on from the best variables of the one before
     dtype: str  # of the computation
+    texts: str  # a hash of all that is learned from and measured on
     t_learning_rate: float  # of ELBERT's t_i, where they are among the variables
 
     def variables(self) -> Any:
@@ -75,13 +76,11 @@ def check(
 ) -> None:
     """Raises a UserError where a setting of the loop, or one of these, cannot be."""
     least = dict.fromkeys((*_AT_LEAST_ONE, *at_least_one), 1)
-    for name, bound in (
-        least.items() | dict.fromkeys(("seed", *at_least_zero), 0).items()
-    ):
-        if config[name] < bound:
-            raise UserError(
-                f"config.{name} is {config[name]}; it must be at least {bound}"
-            )
+    least |= dict.fromkeys(("seed", *at_least_zero), 0)
+    for name, bound in least.items():
+        value = getattr(config, name)
+        if value < bound:
+            raise UserError(f"config.{name} is {value}; it must be at least {bound}")
     if not 0 <= config.warmup_ratio <= 1:
         raise UserError(f"config.warmup_ratio is {config.warmup_ratio}, not in [0, 1]")
     for name, known in ("optimizer", optimizer.OPTIMIZERS), ("dtype", modules.DTYPES):
@@ -109,13 +108,25 @@ def fit(config: Config, workdir: pathlib.Path, objective: Objective) -> None:
     Started again after a kill, it goes on from the newest checkpoint and gives the
     losses of a run that was never stopped; a signal makes it keep one first.
 
+    Args:
+      config: the run's.
+      workdir: is `run_directory.claimed`.
+      objective: what is trained for.
+
     Raises:
-      UserError: the loss is not finite, or another process trains there.
+      UserError: the loss is not finite, or the batches do not make one update, or the
+        run began on other texts.
     """
-    with run_directory.claimed(workdir, config):
-        run = _Run(config, workdir, objective)
-        run.fit()
-        run.export()
+    fewest = min((stage.steps for stage in objective.stages if stage.steps), default=0)
+    if 0 < fewest < config.accumulate:
+        raise UserError(
+            f"config.accumulate is {config.accumulate}, and there are only {fewest} "
+            "batches: nothing would be learned"
+        )
+    run_directory.keep(workdir, config)
+    run = _Run(config, workdir, objective)
+    run.fit()
+    run.export()
 
 
 class _Run:
@@ -127,11 +138,6 @@ class _Run:
         self.courses: list[Course] = []
         self.total = 0
         for number, stage in enumerate(objective.stages):
-            if 0 < stage.steps < config.accumulate:
-                raise UserError(
-                    f"config.accumulate is {config.accumulate}, and there are only "
-                    f"{stage.steps} batches: nothing would be learned"
-                )
             best = folder / f"best_{number}"
             rate = objective.t_learning_rate
             self.courses.append(Course(stage, config, self.total, best, rate))
@@ -142,6 +148,12 @@ class _Run:
         """Trains from the newest checkpoint, if there is one, to the last step."""
         config, objective = self.config, self.objective
         first, effort = self.latest.latest() or 0, Effort(0, 0.0)
+        texts = objective.texts
+        if first and self.latest.record(first).get("texts", texts) != texts:
+            raise UserError(
+                f"the texts of the run in {self.workdir} have changed since it began: "
+                "name another --workdir"
+            )
         # The one that the checkpoint is of.
         course = self._course(min(max(first, 1), self.total))
         state, batches = course.start(objective.variables()), objective.batches()
@@ -187,6 +199,7 @@ class _Run:
                     self._evaluate(course, step, state.params, writer, meter.effort)
                 if keeps:
                     record = {"batches": batches.get_state(), "effort": meter.effort}
+                    record |= {"texts": texts}
                     self.latest.save(step, state, record)
                     meter.reset()  # neither is training
                 if stops:

@@ -20,23 +20,35 @@ if [ -z "${INIT+set}" ]; then
     --config.data.tokenizer=models/albert-mini-en
 fi
 
-part() { # LINES FILE [HEADER]: those of the input, under a header, unless they are there
-  [ -e "$2" ] && return
-  { [ -z "${3-}" ] || printf '%b\n' "$3"; awk "$1"; } >"$2.part"
-  mv "$2.part" "$2"
+part() { # FILE HEADER LINES COMMAND...: those that it prints, unless the file is there
+  local file=$1 header=$2 lines=$3
+  shift 3
+  [ -e "$file" ] && return
+  { [ -z "$header" ] || printf '%b\n' "$header"; "$@" | awk "$lines"; } >"$file.part"
+  mv "$file.part" "$file"
 }
 
-# Parts of the test texts, as every epoch is measured on all of them: 1,900 and 1,563. And
-# IMDB's training texts are in the order of their labels.
-part 1 "$runs/ag_train.tsv" 'text\tlabel' <"$data/ag_news/train_10k.tsv"
-part 'NR % 4 == 1' "$runs/ag_test.csv" label,title,text <"$data/ag_news/test.csv"
-part 'NR % 16 == 1' "$runs/imdb_test.jsonl" < <(gzip -dc "$data/imdb/test.jsonl.gz")
-part 'NR % 5 == 1' "$runs/imdb_train.jsonl" < <(gzip -dc "$data/imdb/train.jsonl.gz")
-
-# Financial PhraseBank has no split: four fifths and one fifth, as in the paper.
 phrases() { sed 's/@\([a-z]*\)\r*$/\t\1/' "$data/financial_phrasebank/Sentences_50Agree.txt"; }
-part 'NR % 5 == 1' "$runs/fpb_dev.tsv" 'text\tlabel' < <(phrases)
-part 'NR % 5 != 1' "$runs/fpb_train.tsv" 'text\tlabel' < <(phrases)
+
+# Parts of the test texts, as every epoch is measured on all of them: 1,900 and 1,563. IMDB's
+# training texts are in the order of their labels. Financial PhraseBank has no split: four
+# fifths and one fifth, as in the paper.
+parts() { # SET
+  case $1 in
+  ag_news)
+    part "$runs/ag_train.tsv" 'text\tlabel' 1 cat "$data/ag_news/train_10k.tsv"
+    part "$runs/ag_test.csv" label,title,text 'NR % 4 == 1' cat "$data/ag_news/test.csv"
+    ;;
+  fpb)
+    part "$runs/fpb_dev.tsv" 'text\tlabel' 'NR % 5 == 1' phrases
+    part "$runs/fpb_train.tsv" 'text\tlabel' 'NR % 5 != 1' phrases
+    ;;
+  imdb)
+    part "$runs/imdb_test.jsonl" '' 'NR % 16 == 1' gzip -dc "$data/imdb/test.jsonl.gz"
+    part "$runs/imdb_train.jsonl" '' 'NR % 5 == 1' gzip -dc "$data/imdb/train.jsonl.gz"
+    ;;
+  esac
+}
 
 held_out() { # SET
   case $1 in
@@ -102,6 +114,7 @@ all="elbert pabee sustainable_count elbert_equal plain_1 plain_2 plain_3 plain_6
   deebert fastbert sustainable_kl"
 sets=${SETS:-sst2 ag_news fpb rte imdb}
 for set in $sets; do
+  parts "$set"
   case $set in sst2 | ag_news) methods=$all ;; *) methods=elbert ;; esac
   for seed in ${SEEDS:-0 1 2}; do
     for method in ${METHODS:-$methods}; do

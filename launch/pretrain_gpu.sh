@@ -17,6 +17,10 @@ if [ -n "${WHEELS:-}" ]; then
     --target .wheels "$WHEELS"/*.whl
   export PYTHONPATH="$PWD/.wheels${PYTHONPATH:+:$PYTHONPATH}"
 fi
+if ! "$python" -c 'import jax, flax, optax, transformers' 2>/dev/null; then
+  echo "error: $python lacks jax, flax, optax or transformers; PYTHON names another" >&2
+  exit 2
+fi
 if ! "$python" -c 'import jax; raise SystemExit(jax.default_backend() != "gpu")' \
   2>/dev/null; then
   echo "error: JAX sees no GPU here; see that nvidia-smi lists one" >&2

@@ -70,9 +70,11 @@ def test_forms_of_input(classify):
     assert set(classify("x")) == {"label", "score", "exit_layer", "rule"}
     same([classify(("a", "b"))], classify([("a", "b")]))
     same(classify(["a", "b"]), [classify("a"), classify("b")])
-    for wrong in (["fine", 3], [None], "\ud800", ("a", "b", "c"), [["a", "b"]]):
+    for wrong in (["fine", 3], [None], "\ud800", ("a", "b", "c"), ("a",), [["a", "b"]]):
         with pytest.raises(UserError, match="text"):
             classify(wrong)
+    with pytest.raises(UserError, match="text 1 is neither"):
+        classify.warmup(["a", ("a", "b", "c")])
 
 
 def test_what_comes_before_a_wrong_text_is_answered(classify, monkeypatch):
@@ -116,8 +118,11 @@ def test_the_exit_may_be_set_while_a_stream_goes_on(classify, monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"id2label": {"0": "score"}}, "it is one of a single class"),
-        ({"problem_type": "multi_label_classification"}, "it is multi_label_class"),
+        ({"id2label": {"0": "score"}}, "has one class only"),
+        (
+            {"problem_type": "multi_label_classification"},
+            "is for multi_label_classification, not for",
+        ),
     ],
 )
 def test_a_model_that_is_no_classifier_of_one_label(

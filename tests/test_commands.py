@@ -7,7 +7,7 @@ import sys
 import orjson
 import pytest
 
-from elbert_jax import Classifier, exit_settings
+from elbert_jax import Classifier, UserError, exit_settings, plots
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -117,9 +117,7 @@ def test_a_mistake_is_one_line_and_status_2(flags, told, monkeypatch):
 @pytest.mark.parametrize(
     ("flag", "told"),
     [
-        ("--json=missing/card.json", "there is no folder missing"),
         ("--plot=missing/curve.png", "there is no folder missing"),
-        ("--plot=curve.doc", "should end with .png or .svg or .pdf"),
         ("--by=nothing", "no column 'nothing' to group by"),
     ],
 )
@@ -127,3 +125,10 @@ def test_evaluate_refuses_what_it_could_not_write(model, flag, told):
     done = start("evaluate", f"--model={model}", f"--file={model}/texts.tsv", flag)
     assert done.returncode == 2 and done.stdout == ""
     assert told in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_picture_of_no_known_format():
+    with pytest.raises(UserError, match="curve.doc should end with .*, .png"):
+        plots.check(pathlib.Path("curve.doc"))
+    for name in ("curve.svg", "curve.PNG"):
+        plots.check(pathlib.Path(name))

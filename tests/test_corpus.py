@@ -129,6 +129,11 @@ def test_whether_classes_count_from_1_all_files_say_together(load):
     got = load(default.get_config(), files, labels=("x", "y", "z"), **given)
     np.testing.assert_array_equal(got.train.labels, [0, 1, 2])
     np.testing.assert_array_equal(got.validation.labels, [1, 0])
+    few = load(
+        default.get_config(), labels=("x", "y", "z"), max_train_samples=2, **given
+    )
+    np.testing.assert_array_equal(few.train.labels, [0, 1])
+    np.testing.assert_array_equal(few.validation.labels, [1, 0])
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,12 @@ import pytest
 from absl import app, flags
 from ml_collections import config_flags
 
-from elbert_jax import errors
+from configs import default
+from elbert_jax import errors, trainer
 
 # How ml_collections reads a file under Python 3.11.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module")
+CONFIG_OF_TRAIN = default.get_config()
 CONFIG = pathlib.Path(__file__).parents[1] / "configs" / "sst2_scratch.py"
 
 
@@ -59,11 +61,6 @@ def test_a_wrong_flag_is_one_line_and_status_2(ended, word, message):
     [
         (errors.UserError("mend\nthis"), 2, "error: mend this\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
-        (
-            AttributeError(KeyError("'phases'")),
-            2,
-            "error: the configuration has no key 'phases'\n",
-        ),
     ],
 )
 def test_a_fault_has_its_status(ended, fault, status, told):
@@ -71,3 +68,13 @@ def test_a_fault_has_its_status(ended, fault, status, told):
         raise fault
 
     assert ended(main) == (status, told)
+
+
+def test_the_configuration_of_another_command(ended):
+    def main(argv):
+        trainer.check(CONFIG_OF_TRAIN, ["batch_tokens"], [])
+
+    status, told = ended(main)
+    assert status == 2 and told.startswith(
+        "error: the configuration has no key 'batch_tok"
+    )

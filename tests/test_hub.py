@@ -80,7 +80,7 @@ def test_source_that_is_no_directory(hf_copy):
         hf_copy / "nowhere",
         hf_copy / "config.json",
         "./nowhere",
-        "~nobody/x",
+        "~no-such-user/x",
         "a/b/c",
         "a" * 300,
     ):

@@ -20,7 +20,7 @@ VOCABULARY = Vocabulary(2, 3, 4, T % 5 < 3, T[5:])
 def pack(sizes, length, rows=None):
     """Passages of documents in which token t of the store is t + 5."""
     offsets = np.cumsum([0, *sizes], dtype=np.int64)
-    store = TokenStore(np.arange(5, offsets[-1] + 5, dtype=np.uint16), offsets)
+    store = TokenStore(np.arange(5, offsets[-1] + 5, dtype=np.uint16), offsets, "")
     rows = np.arange(len(sizes)) if rows is None else rows
     return Passages(store, rows, VOCABULARY, length, 0.15, 3)
 

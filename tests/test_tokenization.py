@@ -91,6 +91,23 @@ def test_vocabularies_that_cannot_be(tmp_path, texts, size, message):
         train_tokenizer(texts, size, tmp_path)
 
 
+@pytest.mark.parametrize("fault", [KeyboardInterrupt(), UserError("damaged")])
+def test_a_fault_of_the_texts_is_not_one_of_the_vocabulary(tmp_path, fault):
+    def texts():
+        yield "hello world"
+        raise fault
+
+    with pytest.raises(type(fault)):
+        train_tokenizer(texts(), 60, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_embeds_fewer_pieces(trained):
+    trained.check_fits("it", len(trained))
+    with pytest.raises(UserError, match="pieces, but it embeds 5: take"):
+        trained.check_fits("it", 5)
+
+
 def test_real_vocabulary(english):
     assert len(english) == 30000
     assert pieces(english, "Hello, Wörld!") == [

@@ -1,5 +1,6 @@
 """Training: it learns, it can be killed, and it leaves a whole model directory."""
 
+import errno
 import itertools
 import pathlib
 
@@ -27,6 +28,7 @@ from elbert_jax.albert import AlbertConfig
 from elbert_jax.data import corpus
 from elbert_jax.data.batching import Batch
 from elbert_jax.errors import UserError
+from elbert_jax.metric_writer import MetricWriter
 from elbert_jax.recipes import Lesson
 from tests import runs
 
@@ -91,10 +93,34 @@ def test_a_finished_run_does_nothing_and_another_configuration_is_refused(
 
 def test_a_second_process_in_a_folder_is_refused(finished, tmp_path):
     config, _ = finished
-    with run_directory.claimed(tmp_path, config):
+    with run_directory.claimed(tmp_path):
         with pytest.raises(UserError, match="another process trains in"):
             finetuning.train(config, tmp_path)
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_texts_that_change_under_a_run_are_refused(tmp_path, monkeypatch):
+    config = runs.fine_tuning(tmp_path)
+    config.clip_norm = np.inf  # no JSON value, and yet it is read again
+    write, rows = MetricWriter.write, []
+
+    def full(writer, step, row):
+        rows.append(row)
+        if step == 6:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(writer, step, row)
+
+    monkeypatch.setattr(MetricWriter, "write", full)
+    with pytest.raises(UserError, match="work cannot be written: No space left"):
+        finetuning.train(config, tmp_path / "work")
+    monkeypatch.undo()
+    text = (tmp_path / "dev.tsv").read_text()
+    (tmp_path / "dev.tsv").write_text(f"{text}shares gain\tgood\n")
+    with pytest.raises(UserError, match="have changed since it began"):
+        finetuning.train(config, tmp_path / "work")
+    (tmp_path / "dev.tsv").write_text(text)
+    finetuning.train(config, tmp_path / "work")
+    assert (tmp_path / "work" / "model").exists()
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +211,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_the_step(tmp_path):
         (lambda c: c.update(weighting="heavy"), "config.weighting"),
         (lambda c: c.update(metric="f2"), "config.metric is 'f2'; it may be accuracy"),
         (lambda c: c.update(steps=-1), "config.steps is -1"),
+        (lambda c: c.update(accumulate=999), "accumulate is 999, and there are only"),
         (lambda c: c.update(seed=-1), "config.seed is -1; it must be at least 0"),
         (lambda c: c.update(dtype="float16"), "config.dtype is 'float16'; it may be"),
         (lambda c: c.update(warmup_ratio=2.0), "config.warmup_ratio is 2.0"),

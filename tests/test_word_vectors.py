@@ -11,7 +11,7 @@ PIECES = 9  # of which the last two never occur
 
 def store_of(documents: list[np.ndarray]) -> TokenStore:
     offsets = np.cumsum([0, *map(len, documents)])
-    return TokenStore(np.concatenate(documents).astype(np.uint16), offsets)
+    return TokenStore(np.concatenate(documents).astype(np.uint16), offsets, "")
 
 
 @pytest.fixture

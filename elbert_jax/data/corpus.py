@@ -1,6 +1,7 @@
 """What a training run learns from: encoded texts, their classes, a tokenizer."""
 
 import dataclasses
+import hashlib
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -32,6 +33,15 @@ class Corpus:
     validation_name: str
     parts: Mapping[str, slice]  # of `validation`, by name, where it has several
 
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all pieces and labels."""
+        digest = hashlib.blake2b(self.tokenizer.fingerprint.encode(), digest_size=16)
+        for texts in (self.train, self.validation, self.unlabelled):
+            for array in (texts.offsets, texts.tokens, texts.types, texts.labels):
+                digest.update(array.tobytes())
+        return digest.hexdigest()
+
 
 def load(config: Config, workdir: pathlib.Path) -> Corpus:
     """Reads what `config.data` names: local files where given, else a named task.
@@ -55,6 +65,7 @@ def load(config: Config, workdir: pathlib.Path) -> Corpus:
     unlabelled = _unlabelled(data)
     if data.drop_held_out and unlabelled:
         unlabelled = _without(unlabelled, validation, data.unlabelled_file)
+    every = train
     if data.max_train_samples:
         train = train[: data.max_train_samples]
         train_name += f" (first {len(train)})"
@@ -66,7 +77,7 @@ def load(config: Config, workdir: pathlib.Path) -> Corpus:
     length = data.max_seq_length
     tokenizer.limit(length, data.truncation)
     ends = np.cumsum([0, *map(len, held_out.values())])
-    learned = encode(tokenizer, train, labels, length, beside=validation)
+    learned = encode(tokenizer, train, labels, length, beside=[*every, *validation])
     absent = [name for i, name in enumerate(labels) if i not in learned.labels]
     if absent:  # of a file in the order of its labels the first texts, perhaps
         warn(f"no training text has the label {' or '.join(absent)}")
@@ -75,7 +86,7 @@ def load(config: Config, workdir: pathlib.Path) -> Corpus:
         labels,
         config.metric or (task.metric if task else "accuracy"),
         learned,
-        encode(tokenizer, validation, labels, length, beside=train),
+        encode(tokenizer, validation, labels, length, beside=every),
         encode(tokenizer, unlabelled, labels, length),
         train_name,
         validation_name,

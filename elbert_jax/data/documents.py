@@ -1,6 +1,7 @@
 """Unlabelled text for pretraining, document by document."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from elbert_jax.data import rows
@@ -15,8 +16,8 @@ def read(files: Sequence[str], text_column: str = "text") -> Iterator[Document]:
 
     Args:
       files: .txt, a paragraph a line and a blank line between documents; or .jsonl,
-        .tsv, .csv, .parquet, a row a document, a line of its text a paragraph. Each
-        may also be .gz or .xz.
+        .tsv, .csv, each also .gz or .xz, or .parquet, a row a document, a line of its
+        text a paragraph.
       text_column: column of the text, where there are columns.
 
     Raises:
@@ -41,7 +42,7 @@ def digest(files: Sequence[str], *others: object) -> str:
     for name in files:
         hashed.update(rows.format_of(name).encode())
         try:
-            with open(name, "rb") as file:
+            with open(os.path.expanduser(name), "rb") as file:
                 hashed.update(hashlib.file_digest(file, "sha256").digest())
         except OSError as error:
             raise UserError(f"{name} cannot be read: {error.strerror}") from error

@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import gzip
 import lzma
+import os
 import pathlib
 import sys
 import zlib
@@ -64,6 +65,7 @@ def read(
     Raises:
       UserError: the file is not there, or damaged.
     """
+    path = os.path.expanduser(path)
     if format == "parquet":
         return _parquet(path)
     lines = _lines(path)

@@ -1,6 +1,7 @@
 """Files and prepared data sets, row by row, as `Example`s."""
 
 import itertools
+import math
 import pathlib
 import re
 import socket
@@ -133,9 +134,9 @@ def _example(
     if isinstance(label, bool) or not isinstance(label, str | int | None):
         return BadRow(line, f"the label {label!r} is neither a string nor an integer")
     id = row.get(columns.id) if columns.id else None
-    # As pandas writes integers beside gaps; larger ones are no longer exact.
-    if isinstance(id, float) and id.is_integer() and abs(id) < 2**53:
-        id = int(id)
+    if isinstance(id, float):  # as pandas writes integers beside gaps, which are NaN
+        exact = id.is_integer() and abs(id) < 2**53
+        id = int(id) if exact else None if math.isnan(id) else str(id)
     text, pair = texts if columns.text_pair else (*texts, None)
     known = id if isinstance(id, str | int) else number if id is None else str(id)
     return Example(known, text, pair, label, row)

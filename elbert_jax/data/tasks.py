@@ -100,9 +100,10 @@ def label_names(
         given name comes twice.
     """
     if given:
-        if len({*map(str, given)}) < len(given):
-            raise UserError(f"two classes have the same name: {', '.join(given)}")
-        return tuple(map(str, given))
+        called = tuple(map(str, given))
+        if len({*called}) < len(called):
+            raise UserError(f"two classes have the same name: {', '.join(called)}")
+        return called
     labels = {example.label for example in examples} - {None}
     names = sorted(label for label in labels if isinstance(label, str))
     numbers = sorted(label for label in labels if isinstance(label, int))

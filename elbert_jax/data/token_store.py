@@ -26,6 +26,7 @@ class TokenStore:
 
     tokens: np.ndarray  # uint16 or int32 [sum of L]
     offsets: np.ndarray  # int64 [M + 1]
+    digest: str  # of the text and the tokenizer
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -56,7 +57,9 @@ def build(
         _write(documents.read(files, text_column), tokenizer, partial)
         partial.rename(folder)
     store = TokenStore(
-        np.load(folder / "tokens.npy", mmap_mode="r"), np.load(folder / "offsets.npy")
+        np.load(folder / "tokens.npy", mmap_mode="r"),
+        np.load(folder / "offsets.npy"),
+        folder.name,
     )
     if not len(store.tokens):
         raise UserError(f"there is no text in {', '.join(files)}")

@@ -149,6 +149,14 @@ class Tokenizer:
             encodings.append(Encoding(tokens, types, truncated))
         return encodings
 
+    def check_fits(self, model: object, vocab_size: int) -> None:
+        """Raises a UserError where a model embeds fewer pieces than there are."""
+        if len(self) > vocab_size:
+            raise UserError(
+                f"the tokenizer has {len(self)} pieces, but {model} embeds "
+                f"{vocab_size}: take the model's own tokenizer"
+            )
+
     @property
     def fingerprint(self) -> str:
         """A hash of all that decides which pieces a text becomes."""

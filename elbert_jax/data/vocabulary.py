@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 import sentencepiece
 from tokenizers import normalizers
 
+from elbert_jax.data import output
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
 
@@ -41,10 +42,18 @@ def train_tokenizer(
     """
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    model = io.BytesIO()
+    model, faults = io.BytesIO(), []
+
+    def sentences() -> Iterator[str]:  # whose faults SentencePiece makes its own
+        try:
+            yield from _sentences(texts)
+        except BaseException as error:
+            faults.append(error)
+            raise
+
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=_sentences(texts),
+            sentence_iterator=sentences(),
             model_writer=model,
             model_type="unigram",
             vocab_size=vocab_size,
@@ -64,9 +73,12 @@ def train_tokenizer(
             minloglevel=2,
         )
     except RuntimeError as error:
+        for fault in faults:
+            raise fault from None
         reason = str(error).rpartition("] ")[2] or "the corpus is empty"
         raise UserError(f"cannot find {vocab_size} pieces: {reason}") from error
-    (directory / "spiece.model").write_bytes(model.getvalue())
+    with output.replacing(str(directory / "spiece.model")) as file:
+        file.write(model.getvalue())
     return Tokenizer.load(directory)
 
 
