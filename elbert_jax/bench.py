@@ -121,8 +121,9 @@ class Bench:
     def _peers(self) -> Peers:
         load, suite = self.load, self.suite
         hf.save(self.folder, load.config, load.params, load.labels)
-        gpu, sample = jax.default_backend() == "gpu", self.texts(suite.few)
-        return Peers(self.folder, load.config, gpu, suite.peer_sizes, sample)
+        gpu, texts = jax.default_backend() == "gpu", self.texts(suite.texts)
+        sizes, few = suite.peer_sizes, suite.few
+        return Peers(self.folder, load.config, gpu, sizes, texts, few)
 
     def peers(self, names: Sequence[str]) -> tuple[dict[str, Peer], dict[str, str]]:
         """Returns those of some peers that run here, and why others do not.

@@ -8,6 +8,7 @@ Without a model, weights and texts are random, in the shapes and lengths of real
 What was stopped goes on where its file ends.
 """
 
+import pathlib
 import sys
 import tempfile
 
@@ -24,6 +25,7 @@ from elbert_jax import (
 )
 from elbert_jax.bench import Bench
 from elbert_jax.benchmark_record import Record
+from elbert_jax.data import output
 from elbert_jax.errors import UserError
 from elbert_jax.suite import SUITES, adapt
 
@@ -48,10 +50,15 @@ _PLOTS = flags.DEFINE_string("plots", None, "Folder for the curves.")
 def main(argv):
     del argv
     machine_cache.keep_programs()
+    if _PLOTS.value:
+        with output.writing(_PLOTS.value):
+            pathlib.Path(_PLOTS.value).mkdir(parents=True, exist_ok=True)
     changes = (_PARTS, _SHAPE, _DTYPE, _RATIO, _SLOTS, _REPEATS, _PEERS, _MINUTES)
     suite = adapt(
         SUITES[_SUITE.value], texts=_TEXTS.value, **{f.name: f.value for f in changes}
     )
+    if str(suite.slots).isdigit():
+        suite = adapt(suite, slots=int(suite.slots))  # a flag is a string
     parts.check(suite)
     if _MODEL.value and _FILE.value:
         load = workload.Labelled(_MODEL.value, _FILE.value, suite.dtype, _TEXTS.value)

@@ -10,6 +10,7 @@ import orjson
 
 from elbert_jax import tables
 from elbert_jax.bench import Part
+from elbert_jax.data import output
 from elbert_jax.errors import UserError
 from elbert_jax.suite import TARGETS, WANTED, Suite
 
@@ -59,7 +60,7 @@ class Record:
         Raises:
           UserError: the file holds another benchmark, or none, or cannot be written.
         """
-        self.path = path = pathlib.Path(path) if path else None
+        self.path = target = output.target(path)
         settings = {**workload, **dataclasses.asdict(suite)}
         del settings["parts"], settings["minutes"]
         fresh = {"settings": settings, "machine": dict(machine)}
@@ -68,10 +69,8 @@ class Record:
         self.data["notes"] = {
             name: f"part {target.part} was not run" for name, target in TARGETS.items()
         }
-        if path and not path.parent.is_dir():
-            raise UserError(f"{path}: there is no folder {path.parent} to write to")
-        if path and path.exists():
-            found = _read(path)
+        if target and target.exists():
+            found = _read(target)
             for what, value in fresh.items():
                 if found.get(what) != value:
                     raise UserError(
@@ -79,6 +78,7 @@ class Record:
                         "name another file"
                     )
             self.data = found
+        self._save()
 
     def __contains__(self, part: str) -> bool:
         return "failed" not in self.data["parts"].get(part, {"failed": ""})
@@ -99,7 +99,8 @@ class Record:
         for ratio, target in TARGETS.items():
             if target.part == name:
                 value = part.ratios.get(ratio)
-                why = "; ".join(f"no {s}: {r}" for s, r in part.skipped.items())
+                absent = [f"no {s}: {r}" for s, r in part.skipped.items()]
+                why = "; ".join(absent) or "what it compares with was not asked for"
                 data["ratios"][ratio] = value
                 data["notes"][ratio] = part.on if value is not None else why
         self._save()
@@ -114,10 +115,9 @@ class Record:
 
     def _save(self) -> None:
         if self.path:
-            partial = self.path.with_name(f"{self.path.name}.partial")
             option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-            partial.write_bytes(orjson.dumps(self.data, option=option))
-            partial.replace(self.path)
+            with output.replacing(str(self.path)) as file:
+                file.write(orjson.dumps(self.data, option=option))
 
     def part(self, name: str) -> str:
         """Returns a part's rows as text, and what was left out."""
@@ -159,6 +159,8 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
     try:
         found = orjson.loads(path.read_bytes())
         return found if {"settings", "machine", "parts"} <= found.keys() else {}
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
     except (orjson.JSONDecodeError, AttributeError):
         return {}
 

@@ -1,12 +1,16 @@
 """Checkpoints of a training run, by Orbax: save, restore, survive a kill."""
 
+import contextlib
 import pathlib
 import shutil
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+
+from elbert_jax.errors import UserError
 
 _TRASH = "trash"
 
@@ -32,8 +36,14 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, step: int, arrays: Any, record: dict[str, Any]) -> None:
-        """Stores a step in the background; a step that is there already stays."""
-        if step not in self._manager.all_steps():
+        """Stores a step in the background; a step that is there already stays.
+
+        Raises:
+          UserError: it, or one before it, cannot be written.
+        """
+        if step in self._manager.all_steps():
+            return
+        with self._writing():
             # A copy: on a CPU the arrays may share memory with ones donated next.
             copy = jax.tree.map(np.array, arrays)
             args = ocp.args.Composite(
@@ -43,7 +53,8 @@ class Checkpoints:
 
     def wait(self) -> None:
         """Returns once everything that was saved is on disk."""
-        self._manager.wait_until_finished()
+        with self._writing():
+            self._manager.wait_until_finished()
 
     def restore(self, step: int, like: Any) -> tuple[Any, dict[str, Any]]:
         """Returns the arrays, shaped as the pytree `like`, and the record of a step."""
@@ -63,3 +74,14 @@ class Checkpoints:
         """Waits for what was saved, and ends."""
         self.wait()
         self._manager.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Makes TensorStore's word of a full disk, and the like, a UserError."""
+        try:
+            yield
+        except ValueError as error:
+            if "os_error_code" not in str(error):
+                raise
+            reason = str(error).rpartition(": ")[2].partition(" [")[0]
+            raise UserError(f"{self._directory} cannot be written: {reason}") from error

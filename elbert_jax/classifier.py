@@ -145,10 +145,10 @@ class Classifier:
         Raises:
           UserError: the criterion has none, or it is below 0.
         """
-        moved = exit_settings.to_dict(self.exit) | {"delta": delta}
+        moved = exit_settings.to_dict(self.exit)
         try:
-            self.exit = exit_settings.from_dict(moved)
-        except ValueError as error:
+            self.exit = exit_settings.from_dict(moved | {"delta": float(delta)})
+        except (TypeError, ValueError) as error:
             raise UserError(f"delta: {error}") from error
 
     def save_pretrained(self, directory: str | os.PathLike[str]) -> None:

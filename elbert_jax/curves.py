@@ -8,18 +8,20 @@ import numpy as np
 from elbert_jax import attention_speed, baselines, kernel_times, workload
 from elbert_jax.bench import FULL, REFILL, STATIC, Bench, Part
 from elbert_jax.classifier import Classifier
+from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded, Room
 from elbert_jax.ladder import Ladder
 
 _POOL = 4  # texts, for each whose length is taken
 _ROUNDS = 4  # texts for each slot
+_DRAWS = 32  # texts at least, over whose exits the latency of a batch is a mean
 
 
 def _alike(bench: Bench, count: int) -> Encoded:
     """Returns so many texts of about the median length."""
     texts = bench.texts(_POOL * count)
     off = np.abs(texts.lengths - np.median(texts.lengths))
-    return workload.take(texts, off.argsort(kind="stable")[:count])
+    return batching.take(texts, off.argsort(kind="stable")[:count])
 
 
 def _just(size: int) -> Room:
@@ -41,7 +43,7 @@ def _ladder(classifier: Classifier, buckets: Sequence[int], slots: int) -> Ladde
 
 
 def slots(bench: Bench) -> Part:
-    """Times full depth and refill with more and more slots, on texts of a length."""
+    """Times full depth and refill with more and more slots, on texts much alike."""
     sizes, calls = bench.suite.sizes, {}
     encoded = _alike(bench, _ROUNDS * max(sizes))
     buckets = bench.classifier().buckets_for(encoded)
@@ -63,16 +65,19 @@ def slots(bench: Bench) -> Part:
 
 
 def latency(bench: Bench) -> Part:
-    """Times one batch of more and more texts of a length, until all are answered."""
-    texts, calls = _alike(bench, max(bench.suite.sizes)), {}
+    """Times batches of more and more texts of about a length, one after the other."""
+    texts, calls = _alike(bench, max(_DRAWS, *bench.suite.sizes)), {}
     for size in bench.suite.sizes:
-        given = bench.classifier(slots=size), workload.first(texts, size), _just(size)
-        calls["full depth", size] = partial(baselines.full_depth, *given)
-        calls["early exit", size] = partial(baselines.static_batches, *given)
+        batches = min(max(1, _DRAWS // size), len(texts) // size)
+        if batches:
+            few = workload.first(texts, batches * size)
+            given = bench.classifier(slots=size), few, _just(size)
+            calls["full depth", size] = partial(baselines.full_depth, *given)
+            calls["early exit", size] = partial(baselines.static_batches, *given)
     return Part(
         [
             {"system": f"one batch, {name}", "batch": size}
-            | {"latency_ms": 1000 * each.median}
+            | {"latency_ms": 1000 * each.median * size / len(each.result.layers)}
             | each.speed(len(each.result.layers))
             for (name, size), each in bench.measure(calls).items()
         ]
@@ -83,7 +88,8 @@ def exits(bench: Bench) -> Part:
     """Times refill and static batches at more and more of the compute."""
     encoded, usual = bench.texts(bench.suite.texts), bench.classifier()
     calls: dict = {(FULL, 1.0): partial(baselines.full_depth, usual, encoded)}
-    for ratio in bench.suite.ratios:
+    depth = bench.load.config.num_hidden_layers
+    for ratio in (each for each in bench.suite.ratios if each * depth > 1):
         classifier = bench.classifier(ratio=ratio)
         calls[STATIC, ratio] = partial(baselines.static_batches, classifier, encoded)
         calls[REFILL, ratio] = partial(classifier.run, encoded)
@@ -100,7 +106,7 @@ def exits(bench: Bench) -> Part:
 def mixes(bench: Bench) -> Part:
     """Times full depth and refill on texts of other lengths, with PyTorch beside."""
     classifier, rows = bench.classifier(), []
-    peers, unavailable = bench.peers(["sdpa"])
+    peers, unavailable = bench.peers([*({"sdpa"} & {*bench.suite.peers})])
     for mix, count in bench.suite.mixes:
         encoded = bench.texts(count, mix)
         calls = {

@@ -123,6 +123,8 @@ class Drawn(Workload):
         self.seed = seed
         if tokenizer:
             self.tokenizer = Tokenizer.load(tokenizer)
+            positions = self.config.max_position_embeddings
+            self.tokenizer.limit(positions, self.tokenizer.truncation)
         else:
             with tempfile.TemporaryDirectory() as folder:
                 self.tokenizer = train_tokenizer(self._headlines, 1000, folder)

@@ -5,6 +5,7 @@ checkpoint or hub id that `config.init` names, random weights shaped as `config.
 """
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -47,7 +48,7 @@ def train(config: Config, workdir: str | pathlib.Path) -> None:
       UserError: the configuration, the data or the workdir cannot be used, or the loss
         is not finite.
     """
-    workdir = pathlib.Path(workdir).expanduser().absolute()
+    workdir = pathlib.Path(os.path.expanduser(workdir)).absolute()
     recipe = _check(config)
     if trainer.is_finished(config, workdir):
         return

@@ -7,7 +7,14 @@ from functools import partial
 
 import numpy as np
 
-from elbert_jax import baselines, curves, drawn, training_speed, workload
+from elbert_jax import (
+    baselines,
+    curves,
+    drawn,
+    interruption,
+    training_speed,
+    workload,
+)
 from elbert_jax.bench import (
     ALONE_EXIT,
     ALONE_FULL,
@@ -122,15 +129,15 @@ def large(bench: Bench) -> Part:
     def most(length: np.ndarray) -> np.ndarray:
         return np.asarray(_LARGE // length)
 
-    cut = list(batching.cut(texts.lengths, classifier.buckets, most))
-    # Evenly spaced ones, which are cut in the same way when they are alone.
-    places = (np.arange(batches) + 0.5) * len(cut) / batches
-    rows = [cut[place][0] for place in dict.fromkeys(places.astype(int).tolist())]
-    encoded = workload.take(texts, np.concatenate(rows))
+    cut = [rows for rows, _ in batching.cut(texts.lengths, classifier.buckets, most)]
+    encoded = batching.some_batches(texts, cut, batches)
     call = partial(baselines.full_depth, classifier, encoded, most)
     timed = bench.measure({FULL: call})[FULL]
     row = bench.row(FULL, timed, encoded, timed.result, mix=mix)
-    on = f"{len(rows)} batches of {row['mix']}, of {_LARGE:,} tokens"
+    tokens = int(encoded.lengths.sum())
+    on = f"{tokens:,} tokens of {row['mix']}, in batches of {_LARGE:,} at most"
+    if len(cut) == 1:
+        return Part([row], skipped={"mfu_full": "all texts together are one batch"})
     return Part([row], {"mfu_full": row["useful_mfu"]}, on)
 
 
@@ -224,13 +231,14 @@ def run(bench: Bench, record: Record) -> bool:
             print(f"\n{name}: {PARTS[name].__doc__}", flush=True)
             try:
                 part = PARTS[name](bench)
-                seconds = time.monotonic() - begun
-                record.add(name, part, seconds=seconds, peak_flops=bench.peak)
             except UserError:
                 raise
             except Exception as error:
                 traceback.print_exc()
                 record.fail(name, f"{type(error).__name__}: {error}".splitlines()[0])
                 continue
+            seconds = time.monotonic() - begun
+            record.add(name, part, seconds=seconds, peak_flops=bench.peak)
+        interruption.check()
         print(record.part(name), flush=True)
     return all(name in record for name in names)

@@ -22,8 +22,6 @@ from elbert_jax.data import batching
 from elbert_jax.data.batching import Batch, Encoded
 from elbert_jax.ladder import Answers
 
-NAMES = ("eager", "sdpa", "compile", "onnx_fp32", "onnx_int8")
-
 
 class Unavailable(Exception):
     """Why a peer cannot be measured here."""
@@ -64,7 +62,8 @@ class Peers:
         config: AlbertConfig,
         gpu: bool,
         sizes: Sequence[int],
-        sample: Encoded,
+        texts: Encoded,
+        few: int,
     ):
         """Says what the peers share.
 
@@ -73,14 +72,15 @@ class Peers:
           config: its shape, and the dtype to compute in.
           gpu: whether PyTorch computes on the first GPU.
           sizes: B that are tried.
-          sample: texts that they are tried on.
+          texts: that they will answer.
+          few: how many of these, about, they are tried on.
         """
         self.directory, self.config, self.gpu = directory, config, gpu
-        self.sizes, self.sample = sizes, sample
+        self.sizes, self.texts, self.few = sizes, texts, few
         self._best: dict[str, int] = {}
 
     def open(self, name: str) -> Peer:
-        """Returns one of `NAMES`, warm, at its best batch size.
+        """Returns a peer by its name in `bench.PEERS`, warm, at its best batch size.
 
         Raises:
           Unavailable: a package is missing, or it fails here; in one line.
@@ -100,17 +100,24 @@ class Peers:
     def _at_its_best(self, name: str, peer: Peer) -> Peer:
         if name == "compile":  # every size would compile: that of the same kernels
             peer = dataclasses.replace(peer, rows=self._best.get("sdpa", peer.rows))
-            peer(self.sample)
+            peer(self._sample(peer))
             return peer
-        seconds = {}
+        rates = {}
         for rows in self.sizes:
             sized = dataclasses.replace(peer, rows=rows)
-            sized(self.sample)
+            sample = self._sample(sized)
+            sized(sample)
             start = time.perf_counter()
-            sized(self.sample)
-            seconds[rows] = time.perf_counter() - start
-        self._best[name] = min(seconds, key=seconds.__getitem__)
+            sized(sample)
+            rates[rows] = sample.lengths.sum() / (time.perf_counter() - start)
+        self._best[name] = max(rates, key=rates.__getitem__)
         return dataclasses.replace(peer, rows=self._best[name])
+
+    def _sample(self, peer: Peer) -> Encoded:
+        """Returns some whole batches of a peer's, as much padded as they all are."""
+        room, lengths = batching.room(peer.rows), self.texts.lengths
+        cut = [rows for rows, _ in batching.cut(lengths, peer.buckets, room)]
+        return batching.some_batches(self.texts, cut, -(-self.few // peer.rows))
 
     def _module(self, attention: str) -> Any:
         import torch

@@ -9,7 +9,6 @@ import matplotlib
 matplotlib.use("Agg")  # files only, on machines without a screen
 
 from matplotlib import pyplot as plt  # noqa: E402
-from matplotlib.backend_bases import FigureCanvasBase  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 from elbert_jax.errors import UserError  # noqa: E402
@@ -18,6 +17,7 @@ from elbert_jax.errors import UserError  # noqa: E402
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#7f4f24")
 BLACK = "#000000"  # of what all are compared with
 MARKERS = "osD^vPX"
+_FORMATS = (".png", ".svg", ".pdf", ".jpg", ".webp")
 _WIDTH, _HEIGHT = 3.8, 3.1  # of a panel, in inches
 _CHARACTER = 0.085  # of a legend, in inches
 plt.rcParams["savefig.dpi"] = 200
@@ -25,9 +25,8 @@ plt.rcParams["savefig.dpi"] = 200
 
 def check(path: pathlib.Path | None) -> None:
     """Raises a UserError where a picture's name ends with no known format."""
-    known = FigureCanvasBase.get_supported_filetypes()
-    if path and path.suffix[1:].lower() not in known:
-        raise UserError(f"{path} should end with .{', .'.join(known)}")
+    if path and path.suffix.lower() not in _FORMATS:
+        raise UserError(f"{path} should end with {', '.join(_FORMATS)}")
 
 
 def panels(count: int, columns: int = 3, *, sharey: Any = "row") -> tuple[Figure, Any]:

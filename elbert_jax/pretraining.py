@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import math
 import operator
+import os
 import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -69,7 +70,7 @@ def pretrain(config: Config, workdir: str | pathlib.Path) -> None:
       UserError: the configuration, the data or the workdir cannot be used, or the loss
         is not finite.
     """
-    workdir = pathlib.Path(workdir).expanduser().absolute()
+    workdir = pathlib.Path(os.path.expanduser(workdir)).absolute()
     phases = _check(config)
     if trainer.is_finished(config, workdir):
         return

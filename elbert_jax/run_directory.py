@@ -39,10 +39,30 @@ def claimed(workdir: pathlib.Path) -> Iterator[None]:
             raise UserError(f"{name} cannot be written: {error.strerror}") from error
 
 
-def keep(workdir: pathlib.Path, config: Config) -> None:
-    """Writes the configuration down: from now on the folder is that run's."""
-    with output.replacing(str(workdir / "config.json")) as file:
-        file.write(config.to_json(indent=2).encode())
+def keep(workdir: pathlib.Path, config: Config, texts: str, *, begun: bool) -> None:
+    """Writes down whose the folder is from now on.
+
+    Args:
+      workdir: the folder.
+      config: the run's configuration.
+      texts: a hash of its texts.
+      begun: whether there are checkpoints.
+
+    Raises:
+      UserError: the run has begun with other texts.
+    """
+    path = workdir / "texts"
+    if begun and path.exists() and path.read_text() != texts:
+        raise UserError(
+            f"the texts of the run in {workdir} have changed since it began: name "
+            "another --workdir"
+        )
+    for name, content in (
+        (path, texts),
+        (workdir / "config.json", config.to_json(indent=2)),
+    ):
+        with output.replacing(str(name)) as file:
+            file.write(content.encode())
 
 
 def refuse_other(workdir: pathlib.Path, config: Config) -> None:

@@ -123,8 +123,8 @@ def fit(config: Config, workdir: pathlib.Path, objective: Objective) -> None:
             f"config.accumulate is {config.accumulate}, and there are only {fewest} "
             "batches: nothing would be learned"
         )
-    run_directory.keep(workdir, config)
     run = _Run(config, workdir, objective)
+    run_directory.keep(workdir, config, objective.texts, begun=run.begun)
     run.fit()
     run.export()
 
@@ -144,16 +144,16 @@ class _Run:
             self.total += stage.steps
         self.latest = Checkpoints(folder / "latest", keep=2)
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is something to go on from."""
+        stored = self.latest, *(course.best for course in self.courses)
+        return any(each.latest() is not None for each in stored)
+
     def fit(self) -> None:
         """Trains from the newest checkpoint, if there is one, to the last step."""
         config, objective = self.config, self.objective
         first, effort = self.latest.latest() or 0, Effort(0, 0.0)
-        texts = objective.texts
-        if first and self.latest.record(first).get("texts", texts) != texts:
-            raise UserError(
-                f"the texts of the run in {self.workdir} have changed since it began: "
-                "name another --workdir"
-            )
         # The one that the checkpoint is of.
         course = self._course(min(max(first, 1), self.total))
         state, batches = course.start(objective.variables()), objective.batches()
@@ -199,7 +199,6 @@ class _Run:
                     self._evaluate(course, step, state.params, writer, meter.effort)
                 if keeps:
                     record = {"batches": batches.get_state(), "effort": meter.effort}
-                    record |= {"texts": texts}
                     self.latest.save(step, state, record)
                     meter.reset()  # neither is training
                 if stops:

@@ -13,7 +13,7 @@ from elbert_jax import evaluation
 from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.classifier import Classifier, Text
 from elbert_jax.data import batching, corpus
-from elbert_jax.data.batching import Encoded
+from elbert_jax.data.batching import Encoded, take
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
 from elbert_jax.exits import Criterion
@@ -59,19 +59,6 @@ class Workload(abc.ABC):
 def spread(count: int) -> np.ndarray:
     """Returns numbers in [0, 1), the first so many of which lie evenly at any time."""
     return (0.5 + np.arange(count) * _GOLDEN) % 1
-
-
-def take(encoded: Encoded, rows: np.ndarray) -> Encoded:
-    """Returns some of the texts."""
-    spans = [np.arange(*encoded.offsets[row : row + 2]) for row in rows]
-    tokens = np.concatenate([np.zeros(0, np.int64), *spans])
-    return dataclasses.replace(
-        encoded,
-        tokens=encoded.tokens[tokens],
-        types=encoded.types[tokens],
-        offsets=np.cumsum([0, *encoded.lengths[rows]]),
-        labels=encoded.labels[rows],
-    )
 
 
 def first(encoded: Encoded, count: int) -> Encoded:

@@ -216,3 +216,15 @@ def test_padded_lengths_are_as_fine_as_the_texts_are_many():
     assert fit(lambda length: 8 // length, 41)[:3] == (6, 8, 12)
     none = batching.fitting_lengths(lengths[:0], lambda _: 1, 24)
     assert none == batching.bucket_lengths(24)
+
+
+def test_some_batches_are_cut_as_they_are_among_all():
+    encoded = corpus([5, 7, 8, 12, 14, 15, 16, 3, 9, 2, 6])
+    room = batching.room(2)
+    cut = [rows for rows, _ in batching.cut(encoded.lengths, BUCKETS, room)]
+    some = batching.some_batches(encoded, cut, 3)
+    again = [rows for rows, _ in batching.cut(some.lengths, BUCKETS, room)]
+    shapes = {tuple(encoded.lengths[rows].tolist()) for rows in cut}
+    assert len(again) == 3
+    assert {tuple(some.lengths[rows].tolist()) for rows in again} <= shapes
+    assert len(batching.some_batches(encoded, cut, 99)) == len(encoded)

@@ -30,7 +30,7 @@ TINY = suite.adapt(
     slots=4,
     sizes=(1, 4),
     ratios=(0.4,),
-    peers=(),
+    peers=("sdpa",),
     repeats=1,
 )
 MACHINE = {"backend": "cpu", "processor": "abacus"}
@@ -121,8 +121,10 @@ def test_ratios_are_the_named_ones_and_what_is_missing_has_a_reason(record):
         "full_over_torch",
         "full_over_onnx_fp32",
         "refill_over_onnx_best",
+        "mfu_full",
         "train_over_forward",
     }
+    assert notes["mfu_full"] == "no mfu_full: all texts together are one batch"
     assert all(ratios[name] > 0 for name in set(KEYS) - missing)
     assert notes["train_over_forward"] == "part training was not run"
     assert notes["refill_over_ideal"] == "12 texts of short"

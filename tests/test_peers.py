@@ -23,7 +23,7 @@ def encoded(classifier):
 def opener(classifier, encoded, tmp_path_factory):
     folder = tmp_path_factory.mktemp("peers")
     hf.save(folder, classifier.config, classifier.params, classifier.labels)
-    return Peers(folder, classifier.config, False, (2, 4), encoded)
+    return Peers(folder, classifier.config, False, (2, 4), encoded, 4)
 
 
 @pytest.fixture(scope="module")

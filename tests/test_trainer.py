@@ -25,6 +25,7 @@ from elbert_jax import (
     trainer,
 )
 from elbert_jax.albert import AlbertConfig
+from elbert_jax.checkpoint import Checkpoints
 from elbert_jax.data import corpus
 from elbert_jax.data.batching import Batch
 from elbert_jax.errors import UserError
@@ -96,16 +97,15 @@ def test_a_second_process_in_a_folder_is_refused(finished, tmp_path):
     with run_directory.claimed(tmp_path):
         with pytest.raises(UserError, match="another process trains in"):
             finetuning.train(config, tmp_path)
-    assert not (tmp_path / "checkpoints").exists()
+    assert not (tmp_path / "tokenizer").exists()
 
 
 def test_texts_that_change_under_a_run_are_refused(tmp_path, monkeypatch):
     config = runs.fine_tuning(tmp_path)
     config.clip_norm = np.inf  # no JSON value, and yet it is read again
-    write, rows = MetricWriter.write, []
+    write = MetricWriter.write
 
     def full(writer, step, row):
-        rows.append(row)
         if step == 6:
             raise OSError(errno.ENOSPC, "No space left on device")
         write(writer, step, row)
@@ -280,3 +280,14 @@ def test_a_workdir_that_cannot_be_written_is_told(tmp_path):
     config = runs.fine_tuning(tmp_path)
     with pytest.raises(UserError, match="cannot be written: Not a directory"):
         finetuning.train(config, tmp_path / "file" / "work")
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path, monkeypatch):
+    def save(step, args):
+        raise ValueError("EXHAUSTED: d/a: No space left on device [os_error_code='28']")
+
+    checkpoints = Checkpoints(tmp_path / "steps", keep=1)
+    monkeypatch.setattr(checkpoints._manager, "save", save)
+    with pytest.raises(UserError, match="steps cannot be written: No space left on d"):
+        checkpoints.save(1, {"a": np.zeros(2)}, {})
+    checkpoints.close()

@@ -190,6 +190,31 @@ def cut(
         start += count
 
 
+def take(encoded: Encoded, rows: np.ndarray) -> Encoded:
+    """Returns some of the texts."""
+    spans = [np.arange(*encoded.offsets[row : row + 2]) for row in rows]
+    tokens = np.concatenate([np.zeros(0, np.int64), *spans])
+    return dataclasses.replace(
+        encoded,
+        tokens=encoded.tokens[tokens],
+        types=encoded.types[tokens],
+        offsets=np.cumsum([0, *encoded.lengths[rows]]),
+        labels=encoded.labels[rows],
+    )
+
+
+def some_batches(
+    encoded: Encoded, batches: Sequence[np.ndarray], count: int
+) -> Encoded:
+    """Returns the texts of about so many batches, evenly spaced among those of `cut`.
+
+    They are cut into the same batches when they are alone.
+    """
+    places = (np.arange(count) + 0.5) * len(batches) / count
+    chosen = [batches[place] for place in dict.fromkeys(places.astype(int).tolist())]
+    return take(encoded, np.concatenate(chosen))
+
+
 def _cut(
     encoded: Encoded, order: np.ndarray, batch_size: int, buckets: Sequence[int]
 ) -> list[tuple[np.ndarray, int]]:

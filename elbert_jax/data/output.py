@@ -43,7 +43,7 @@ def write(path: str, rows: Rows, columns: Sequence[str]) -> None:
         _WRITERS[pathlib.Path(path).suffix](file, rows, columns)
 
 
-def target(name: str | None) -> pathlib.Path | None:
+def target(name: str | os.PathLike[str] | None) -> pathlib.Path | None:
     """Returns the path of a file to write, None of none.
 
     Raises:

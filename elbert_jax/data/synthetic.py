@@ -166,7 +166,7 @@ def _splits(seed: int) -> dict[str, list[Example]]:
 def examples(split: str, seed: int = 0) -> list[Example]:
     """Returns a split of the embedded set, whose `row["grade"]` is a word of `GRADES`.
 
-    Labels are balanced in each grade, and grades in all splits but the first.
+    Labels are balanced in each grade, and grades in all splits but `train`.
 
     Args:
       split: `train`, `validation` or `test`; no text of one stands in another.

@@ -131,14 +131,13 @@ class Tokenizer:
         cls, sep = self.hf.cls_token_id, self.hf.sep_token_id
         truncation = self.truncation
         pairs = [None] * len(texts) if pairs is None else pairs
-        seconds = iter(self.pieces([pair for pair in pairs if pair is not None]))
+        pieces = self.pieces(texts), self.pieces([b or "" for b in pairs])
         encodings = []
-        for a, pair in zip(self.pieces(texts), pairs, strict=True):
+        for a, b, pair in zip(*pieces, pairs, strict=True):
             if pair is None:
                 kept, second = keep(a, max_length - 2, truncation), []
                 truncated = len(kept) < len(a)
             else:
-                b = next(seconds)
                 room_a, room_b = _share(len(a), len(b), max_length - 3)
                 kept = keep(a, room_a, truncation)
                 second = [*keep(b, room_b, truncation), sep]
