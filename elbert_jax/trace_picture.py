@@ -70,4 +70,5 @@ def _outputs(axes: Any, trace: Trace) -> None:
     axes.set(xlabel="layer", ylim=(-0.03, 1.03), xlim=(0.5, trace.depth + 0.5))
     axes.set_title(trace_text.verdict(trace).replace("; ", "\n", 1), fontsize=9)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=7, loc="center right")  # where probabilities end last
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": 3}
+    axes.legend(fontsize=7, frameon=False, **below)
