@@ -6,12 +6,15 @@ import shutil
 import subprocess
 import sys
 
+import huggingface_hub
 import jax
 import numpy as np
 import pytest
 import safetensors.numpy
+from absl.testing import flagsaver
 
-from elbert_jax import albert, hf, masked_lm, weight_table
+from elbert_jax import UserError, albert, hf, masked_lm, weight_table
+from elbert_jax import convert as command
 
 CONFIG = albert.AlbertConfig(
     vocab_size=20,
@@ -96,13 +99,13 @@ def test_reports_what_was_initialised_and_ignored(source, tmp_path):
     state = {key: torch.tensor(x) for key, x in tensors.items()}
     torch.save(state, old / "pytorch_model.bin")
 
-    flags = (f"--from={old}", f"--to={tmp_path / 'to'}")
-    refused = convert(*flags)
-    assert refused.returncode == 2 and "allow_pickle" in refused.stderr
+    flags = {"from": str(old), "to": str(tmp_path / "to")}
+    with flagsaver.flagsaver(**flags), pytest.raises(UserError, match="allow_pickle"):
+        command.main([])
     assert not (tmp_path / "to").exists()
 
     (tmp_path / "to").mkdir()  # an empty directory may be written
-    done = convert(*flags, "--allow_pickle")
+    done = convert(*(f"--{k}={v}" for k, v in flags.items()), "--allow_pickle")
     assert (done.returncode, done.stderr) == (0, "")
     heads = ("classifier.bias", "classifier.weight")
     heads += ("exit_heads.classifier.bias", "exit_heads.classifier.weight")
@@ -115,20 +118,25 @@ def test_reports_what_was_initialised_and_ignored(source, tmp_path):
     np.testing.assert_array_equal(got, words)
 
 
-def test_mistake_is_one_line_and_status_2(source, tmp_path):
+def test_a_mistake_is_one_line_and_status_2(tmp_path):
+    done = convert(f"--from={tmp_path}")
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == "error: --from and --to are both needed\n"
+
+
+def test_a_mistake_changes_nothing(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     full = tmp_path / "full"
     full.mkdir()
     (full / "thesis.tex").write_text("precious")
     new = tmp_path / "new"
-    for flags, message in (
-        ((f"--from={source}", f"--to={full}"), "exists already and is no empty"),
-        ((f"--from={source}",), "--from and --to are both needed"),
-        (("--from=someone/other", f"--to={new}"), "the hub does not give it"),
-        ((f"--from={source}", f"--to={full}/thesis.tex/x"), "cannot write"),
+    for given, to, message in (
+        (source, full, "exists already and is no empty"),
+        ("someone/other", new, "the hub does not give it"),
+        (source, full / "thesis.tex" / "x", "cannot write"),
     ):
-        done = convert(*flags)
-        assert done.returncode == 2 and done.stdout == ""
-        assert done.stderr.startswith("error: ") and message in done.stderr
-        assert done.stderr.count("\n") == 1
+        flags = {"from": str(given), "to": str(to)}
+        with flagsaver.flagsaver(**flags), pytest.raises(UserError, match=message):
+            command.main([])
     assert [path.name for path in full.iterdir()] == ["thesis.tex"]
     assert not new.exists()
