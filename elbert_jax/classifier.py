@@ -6,7 +6,7 @@ import itertools
 import os
 import pathlib
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import jax
@@ -15,16 +15,24 @@ import scipy.special
 import tqdm
 from jaxtyping import Float
 
-from elbert_jax import budget, evaluation, exit_settings, exits, hf, operating_point
+from elbert_jax import (
+    budget,
+    evaluation,
+    exit_settings,
+    exits,
+    hf,
+    operating_point,
+    text_chunks,
+)
 from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded
-from elbert_jax.data.tokenization import Tokenizer, is_text
+from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
 from elbert_jax.exits import Criterion
 from elbert_jax.ladder import ROWS_PER_SLOT, Answers, Ladder, device_mesh, on_each
+from elbert_jax.text_chunks import Text, TextChunks
 
-Text = str | tuple[str, str]  # a text, or a pair of texts
 Result = dict[str, Any]
 
 _CHUNK = 16384  # texts of a stream that are tokenised, sorted and answered together
@@ -180,8 +188,13 @@ class Classifier:
 
         While the device answers a chunk of texts, the next one is read and tokenised.
         """
-        chunks = _Chunks(texts, self._encode)
-        encoded, ended = chunks.read()
+        chunks = TextChunks(texts, _CHUNK)
+
+        def read() -> tuple[Encoded, bool]:
+            chunk, ended = chunks.read()
+            return self._encode(chunk), ended
+
+        encoded, ended = read()
         ladder = self._ladder(encoded, endless=not ended)
         rules = exits.rule_names(ladder.criterion)  # `exit` may be set meanwhile
         waiting = collections.deque[tuple[int, Answers]]()
@@ -191,7 +204,7 @@ class Classifier:
             ids = np.arange(first, first + len(encoded), dtype=np.int32)
             all_leave = ended or len(waiting) == _WAITING
             left = ladder.feed(encoded, ids, last=all_leave)
-            following = None if ended else chunks.read()  # meanwhile
+            following = None if ended else read()  # meanwhile
             for (begin, answers), finished in itertools.product(waiting, left):
                 answers.take(finished, begin)
             while waiting and waiting[0][1].complete:
@@ -254,7 +267,7 @@ class Classifier:
           UserError: a text of the sample is not one; see `__call__`.
         """
         for number, text in enumerate(texts):
-            _check(text, number)
+            text_chunks.check(text, number)
         if texts:
             self.buckets = None
             self.buckets = self.buckets_for(self._encode(texts))
@@ -322,33 +335,4 @@ class Classifier:
             rows_per_slot=_FEW_ROWS_PER_SLOT if few else ROWS_PER_SLOT,
             unroll=self.budget.unroll,
             mesh=self.mesh,
-        )
-
-
-class _Chunks:
-    """An iterable in tokenised chunks; an error ends it, after what came before."""
-
-    def __init__(
-        self, texts: Iterable[Text], encode: Callable[[Sequence[Text]], Encoded]
-    ):
-        self._texts, self._encode = enumerate(texts), encode
-        self.error: Exception | None = None
-
-    def read(self) -> tuple[Encoded, bool]:
-        """Returns the next chunk, and whether it is the last; it may be empty."""
-        chunk = []
-        try:
-            for number, text in itertools.islice(self._texts, _CHUNK):
-                _check(text, number)
-                chunk.append(text)
-        except Exception as error:
-            self.error = error
-        return self._encode(chunk), len(chunk) < _CHUNK
-
-
-def _check(text: Any, number: int) -> None:
-    parts = text if isinstance(text, tuple) and len(text) == 2 else (text,)
-    if not all(map(is_text, parts)):
-        raise UserError(
-            f"text {number} is neither a string of valid Unicode nor a tuple of two"
         )

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import tqdm
 
-from elbert_jax.classifier import Classifier, Text
+from elbert_jax.classifier import Classifier
 from elbert_jax.exits import Criterion
+from elbert_jax.text_chunks import Text
 
 Speed = dict[str, float]
 

@@ -11,12 +11,13 @@ import numpy as np
 
 from elbert_jax import evaluation
 from elbert_jax.albert import AlbertConfig, Params
-from elbert_jax.classifier import Classifier, Text
+from elbert_jax.classifier import Classifier
 from elbert_jax.data import batching, corpus
 from elbert_jax.data.batching import Encoded, take
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
 from elbert_jax.exits import Criterion
+from elbert_jax.text_chunks import Text
 
 _GOLDEN = (5**0.5 - 1) / 2
 _SAMPLE = 2000  # labelled texts that delta is set on

@@ -24,8 +24,8 @@ part() { # FILE HEADER LINES COMMAND...: those that it prints, unless the file i
   local file=$1 header=$2 lines=$3
   shift 3
   [ -e "$file" ] && return
-  { [ -z "$header" ] || printf '%b\n' "$header"; "$@" | awk "$lines"; } >"$file.part"
-  mv "$file.part" "$file"
+  { [ -z "$header" ] || printf '%b\n' "$header"; "$@" | awk "$lines"; } >"$file.$$"
+  mv "$file.$$" "$file" # whole, also where two of these run side by side
 }
 
 phrases() { sed 's/@\([a-z]*\)\r*$/\t\1/' "$data/financial_phrasebank/Sentences_50Agree.txt"; }

@@ -22,8 +22,8 @@ data.documents data.token_store data.word_vectors data.passages data.plain_text
 labelled_flags journal answers tables model_card metric_writer run_directory
 lineage optimizer evaluation logit_cache stage trainer recipes finetuning
 masked_lm_loss pretraining
-engine budget ladder token_exit classifier baselines throughput speed scorecard
-confirmation prediction calibration guarantee scheduler inspection patterns
+engine budget ladder token_exit text_chunks classifier baselines throughput speed
+scorecard confirmation prediction calibration guarantee scheduler inspection patterns
 trace_text trace_chart trace_page trade_off replay sweeping
 plots trace_picture trade_off_plots criterion_plots exit_plots sweep_report
 workload drawn onnx_export peers training_speed attention_speed kernel_times
