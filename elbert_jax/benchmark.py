@@ -14,20 +14,13 @@ import tempfile
 
 from absl import flags
 
-from elbert_jax import (
-    drawn,
-    errors,
-    machine,
-    machine_cache,
-    parts,
-    speed_plots,
-    workload,
-)
-from elbert_jax.bench import Bench
-from elbert_jax.benchmark_record import Record
+from elbert_jax import errors, machine, machine_cache
+from elbert_jax.benchmarking import drawn, parts, speed_plots, workload
+from elbert_jax.benchmarking.bench import Bench
+from elbert_jax.benchmarking.benchmark_record import Record
+from elbert_jax.benchmarking.suite import SUITES, adapt
 from elbert_jax.data import output
 from elbert_jax.errors import UserError
-from elbert_jax.suite import SUITES, adapt
 
 _SUITE = flags.DEFINE_enum("suite", "quick", list(SUITES), "How much is timed.")
 _PARTS = flags.DEFINE_list("parts", None, f"All, or some of {','.join(parts.PARTS)}.")

@@ -10,18 +10,17 @@ a picture beside it.
 
 from absl import flags
 
-from elbert_jax import (
-    errors,
+from elbert_jax import errors, labelled_flags
+from elbert_jax.classifier import Classifier
+from elbert_jax.data import output
+from elbert_jax.errors import UserError
+from elbert_jax.explanation import (
     inspection,
-    labelled_flags,
     patterns,
     trace_page,
     trace_picture,
     trace_text,
 )
-from elbert_jax.classifier import Classifier
-from elbert_jax.data import output
-from elbert_jax.errors import UserError
 
 _MODEL = flags.DEFINE_string("model", None, "Model directory, or hub id.")
 _TEXT = flags.DEFINE_string("text", None, "The text to follow.")

@@ -13,17 +13,12 @@ import sys
 
 from absl import flags
 
-from elbert_jax import (
-    errors,
-    labelled_flags,
-    machine_cache,
-    sweep_report,
-    sweeping,
-)
-from elbert_jax.confirmation import Disagreement
+from elbert_jax import errors, labelled_flags, machine_cache
 from elbert_jax.data import output, tasks
 from elbert_jax.errors import UserError
-from elbert_jax.sweeping import LabelledSet, Plan
+from elbert_jax.sweeps import sweep_report, sweeping
+from elbert_jax.sweeps.confirmation import Disagreement
+from elbert_jax.sweeps.sweeping import LabelledSet, Plan
 
 _MODELS = flags.DEFINE_list("models", None, "Directories, or hub ids: [NAME=]DIR.")
 _FILE = flags.DEFINE_list("file", None, "Labelled file: one for all models, or each.")

@@ -7,12 +7,13 @@ import numpy as np
 import orjson
 import pytest
 
-from elbert_jax import UserError, bench, parts, roofline, speed_plots, suite, workload
-from elbert_jax.bench import Bench, Part
-from elbert_jax.benchmark_record import Record
+from elbert_jax import UserError, roofline
+from elbert_jax.benchmarking import bench, parts, speed_plots, suite, workload
+from elbert_jax.benchmarking.bench import Bench, Part
+from elbert_jax.benchmarking.benchmark_record import Record
+from elbert_jax.benchmarking.peers import Unavailable
+from elbert_jax.benchmarking.suite import TARGETS
 from elbert_jax.exits import FixedDepth
-from elbert_jax.peers import Unavailable
-from elbert_jax.suite import TARGETS
 
 KEYS = """refill_over_ideal refill_over_static refill_over_shrinking
 refill_over_batch1_exit refill_over_batch1_full full_over_torch full_over_onnx_fp32

@@ -5,17 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from elbert_jax import (
-    Classifier,
-    ConfidenceWindow,
-    Elbert2021,
-    Patience,
-    confirmation,
-    evaluation,
-)
-from elbert_jax.confirmation import Disagreement, confirm, near_edge
+from elbert_jax import Classifier, ConfidenceWindow, Elbert2021, Patience, evaluation
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded
+from elbert_jax.sweeps import confirmation
+from elbert_jax.sweeps.confirmation import Disagreement, confirm, near_edge
 
 CRITERIA = [ConfidenceWindow(0.06, 3), Patience(2)]
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy.stats import betabinom
 
-from elbert_jax import UserError, baselines, drawn, workload
+from elbert_jax import UserError, baselines
+from elbert_jax.benchmarking import drawn, workload
 
 
 @pytest.fixture(scope="module")

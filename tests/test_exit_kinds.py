@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from elbert_jax import exit_kinds, exit_settings
+from elbert_jax import exit_settings
 from elbert_jax.albert import AlbertConfig
+from elbert_jax.sweeps import exit_kinds
 
 CONFIG = AlbertConfig(num_hidden_layers=6, num_labels=3)
 CRITERIA: list[Any] = exit_kinds.criteria(4)

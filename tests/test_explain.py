@@ -10,8 +10,8 @@ import numpy as np
 import orjson
 import pytest
 
-from elbert_jax import (
-    ConfidenceWindow,
+from elbert_jax import ConfidenceWindow
+from elbert_jax.explanation import (
     inspection,
     patterns,
     trace_page,

@@ -14,20 +14,24 @@ ROOT = pathlib.Path(__file__).parents[1] / "elbert_jax"
 ROWS = """
 interruption errors
 modules exit_heads albert masked_lm mimetic exits confidence_window rules exit_settings
-exit_grid exit_kinds losses metrics flops roofline masking significance
+exit_grid losses metrics flops roofline masking significance
 machine machine_cache data.output checkpoint hub weight_table hf operating_point
 data.example data.synthetic data.tasks data.rows data.sources
 data.preprocessing data.tokenization data.vocabulary data.batching data.corpus
 data.documents data.token_store data.word_vectors data.passages data.plain_text
 labelled_flags journal answers tables model_card metric_writer run_directory
-lineage optimizer evaluation logit_cache stage trainer recipes finetuning
-masked_lm_loss pretraining
+optimizer evaluation stage trainer recipes finetuning masked_lm_loss pretraining
 engine budget ladder token_exit text_chunks classifier baselines throughput speed
-scorecard confirmation prediction calibration guarantee scheduler inspection patterns
-trace_text trace_chart trace_page trade_off replay sweeping
-plots trace_picture trade_off_plots criterion_plots exit_plots sweep_report
-workload drawn onnx_export peers training_speed attention_speed kernel_times
-suite bench benchmark_record curves parts speed_plots
+scorecard prediction calibration guarantee scheduler plots
+explanation.inspection explanation.patterns explanation.trace_text
+explanation.trace_chart explanation.trace_page explanation.trace_picture
+sweeps.exit_kinds sweeps.lineage sweeps.logit_cache sweeps.confirmation sweeps.trade_off
+sweeps.replay sweeps.sweeping sweeps.trade_off_plots sweeps.criterion_plots
+sweeps.exit_plots sweeps.sweep_report
+benchmarking.workload benchmarking.drawn benchmarking.onnx_export benchmarking.peers
+benchmarking.training_speed benchmarking.attention_speed benchmarking.kernel_times
+benchmarking.suite benchmarking.bench benchmarking.benchmark_record benchmarking.curves
+benchmarking.parts benchmarking.speed_plots
 """.split()
 COMMANDS = """
 pretrain train evaluate predict sweep calibrate explain convert preprocess serve

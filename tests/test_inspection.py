@@ -19,12 +19,11 @@ from elbert_jax import (
     evaluation,
     exit_settings,
     exits,
-    inspection,
     rules,
-    trace_page,
 )
 from elbert_jax.albert import AlbertConfig
 from elbert_jax.data.batching import Batch
+from elbert_jax.explanation import inspection, trace_page
 
 CRITERIA = [
     ConfidenceWindow(0.1, 3),

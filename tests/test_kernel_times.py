@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from elbert_jax import kernel_times
+from elbert_jax.benchmarking import kernel_times
 
 
 def test_a_matrix_product_is_found():

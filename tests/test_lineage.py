@@ -2,8 +2,8 @@
 
 import orjson
 
-from elbert_jax import lineage
-from elbert_jax.lineage import Origin
+from elbert_jax.sweeps import lineage
+from elbert_jax.sweeps.lineage import Origin
 
 
 def test_a_record_is_read_and_its_absence_is_elbert(tmp_path):

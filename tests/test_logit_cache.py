@@ -6,8 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from elbert_jax import UserError, logit_cache
+from elbert_jax import UserError
 from elbert_jax.data.batching import Encoded
+from elbert_jax.sweeps import logit_cache
 
 
 @pytest.fixture(scope="module")

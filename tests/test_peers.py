@@ -5,9 +5,10 @@ import sys
 import numpy as np
 import pytest
 
-from elbert_jax import baselines, hf, onnx_export, peers
+from elbert_jax import baselines, hf
+from elbert_jax.benchmarking import onnx_export, peers
+from elbert_jax.benchmarking.peers import Peers, Unavailable
 from elbert_jax.data.batching import Encoded
-from elbert_jax.peers import Peers, Unavailable
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")

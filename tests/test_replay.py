@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elbert_jax import evaluation, exit_kinds, exit_settings, exits, flops
+from elbert_jax import evaluation, exit_settings, exits, flops
 from elbert_jax.albert import AlbertConfig
 from elbert_jax.exits import FixedDepth
-from elbert_jax.replay import Run, replay
+from elbert_jax.sweeps import exit_kinds
+from elbert_jax.sweeps.replay import Run, replay
 
 CONFIG = AlbertConfig(
     num_hidden_layers=5, hidden_size=16, num_attention_heads=2, num_labels=3

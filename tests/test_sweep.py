@@ -9,9 +9,10 @@ import jax
 import orjson
 import pytest
 
-from elbert_jax import Classifier, criterion_plots, sweeping, trade_off
+from elbert_jax import Classifier
 from elbert_jax.data import corpus
-from elbert_jax.sweeping import LabelledSet, Plan
+from elbert_jax.sweeps import criterion_plots, sweeping, trade_off
+from elbert_jax.sweeps.sweeping import LabelledSet, Plan
 
 ROOT = pathlib.Path(__file__).parents[1]
 # The command with few criteria, as each compiles; test_replay.py takes them all.

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from elbert_jax import trade_off
+from elbert_jax.sweeps import trade_off
 
 
 def row(value, ratio, score, *, seed=1, criterion="none", method="elbert", **facts):

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elbert_jax import Patience, UserError, workload
+from elbert_jax import Patience, UserError
+from elbert_jax.benchmarking import workload
 from elbert_jax.data.batching import Encoded
 
 

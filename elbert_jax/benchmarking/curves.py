@@ -5,8 +5,9 @@ from functools import partial
 
 import numpy as np
 
-from elbert_jax import attention_speed, baselines, kernel_times, workload
-from elbert_jax.bench import FULL, REFILL, STATIC, Bench, Part
+from elbert_jax import baselines
+from elbert_jax.benchmarking import attention_speed, kernel_times, workload
+from elbert_jax.benchmarking.bench import FULL, REFILL, STATIC, Bench, Part
 from elbert_jax.classifier import Classifier
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded, Room

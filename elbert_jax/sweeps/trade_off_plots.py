@@ -7,9 +7,10 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from elbert_jax import lineage, plots, trade_off
+from elbert_jax import plots
 from elbert_jax.plots import BLACK, COLOURS, MARKERS
-from elbert_jax.trade_off import Point, Row
+from elbert_jax.sweeps import lineage, trade_off
+from elbert_jax.sweeps.trade_off import Point, Row
 
 _COMPUTE = "compute, as a share of full depth (FLOPs)"
 _SPEED_UPS = (1, 1.5, 2, 3, 4, 10)  # told above a panel

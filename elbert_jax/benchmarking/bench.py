@@ -11,13 +11,13 @@ import jax
 import numpy as np
 
 from elbert_jax import hf, roofline, throughput
+from elbert_jax.benchmarking.peers import Peer, Peers, Unavailable
+from elbert_jax.benchmarking.suite import Suite
+from elbert_jax.benchmarking.workload import Workload
 from elbert_jax.classifier import Classifier
 from elbert_jax.data.batching import Encoded
 from elbert_jax.ladder import Answers
-from elbert_jax.peers import Peer, Peers, Unavailable
-from elbert_jax.suite import Suite
 from elbert_jax.throughput import Timed
-from elbert_jax.workload import Workload
 
 # The systems, as rows name them.
 FULL, REFILL = "full depth", "slot refill"

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 import orjson
 
-from elbert_jax import (
+from elbert_jax.data import output
+from elbert_jax.errors import warn
+from elbert_jax.sweeps import (
     criterion_plots,
     exit_plots,
     lineage,
     trade_off,
     trade_off_plots,
 )
-from elbert_jax.data import output
-from elbert_jax.errors import warn
-from elbert_jax.replay import DETAILS, Row, Run
+from elbert_jax.sweeps.replay import DETAILS, Row, Run
 
 
 def write(

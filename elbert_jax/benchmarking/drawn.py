@@ -14,6 +14,7 @@ import numpy as np
 
 from elbert_jax import albert, evaluation
 from elbert_jax.albert import AlbertConfig, Params
+from elbert_jax.benchmarking.workload import Workload, spread
 from elbert_jax.data import batching, synthetic
 from elbert_jax.data.batching import Encoded
 from elbert_jax.data.tokenization import Tokenizer
@@ -21,7 +22,6 @@ from elbert_jax.data.vocabulary import train_tokenizer
 from elbert_jax.errors import UserError
 from elbert_jax.exits import Criterion, FixedDepth
 from elbert_jax.text_chunks import Text
-from elbert_jax.workload import Workload, spread
 
 SHAPES = {
     "tiny": (32, 4, 2),  # hidden size, layers, heads

@@ -7,8 +7,8 @@ import html
 
 import numpy as np
 
-from elbert_jax import trace_text
-from elbert_jax.inspection import Trace
+from elbert_jax.explanation import trace_text
+from elbert_jax.explanation.inspection import Trace
 
 _LEFT, _RIGHT, _TOP, _BOTTOM, _WIDTH = 92, 704, 20, 180, 720  # of the curves
 _RULE = 20  # height of a rule's row below them

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from elbert_jax import exit_settings, exits, plots, trade_off
+from elbert_jax import exit_settings, exits, plots
 from elbert_jax.plots import COLOURS, MARKERS
-from elbert_jax.replay import Run
-from elbert_jax.trade_off import Row
+from elbert_jax.sweeps import trade_off
+from elbert_jax.sweeps.replay import Run
+from elbert_jax.sweeps.trade_off import Row
 
 _SPEED_UPS = (1.5, 2.0, 4.0)
 _BINS, _FEWEST = 10, 10  # bins of puzzlement, and texts in one that is drawn

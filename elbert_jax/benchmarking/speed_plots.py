@@ -12,7 +12,7 @@ matplotlib.use("Agg")  # files only, on machines without a screen
 from matplotlib import pyplot as plt  # noqa: E402
 from matplotlib import ticker  # noqa: E402
 
-from elbert_jax.bench import REFILL, REFILL_04  # noqa: E402
+from elbert_jax.benchmarking.bench import REFILL, REFILL_04  # noqa: E402
 
 Rows = Sequence[Mapping[str, Any]]
 

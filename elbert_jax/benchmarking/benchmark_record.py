@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 
 from elbert_jax import tables
-from elbert_jax.bench import Part
+from elbert_jax.benchmarking.bench import Part
+from elbert_jax.benchmarking.suite import TARGETS, WANTED, Suite
 from elbert_jax.data import output
 from elbert_jax.errors import UserError
-from elbert_jax.suite import TARGETS, WANTED, Suite
 
 _COLUMNS = {  # of the table, in this order, where a part has them
     "system": "",

@@ -7,15 +7,9 @@ from functools import partial
 
 import numpy as np
 
-from elbert_jax import (
-    baselines,
-    curves,
-    drawn,
-    interruption,
-    training_speed,
-    workload,
-)
-from elbert_jax.bench import (
+from elbert_jax import baselines, interruption
+from elbert_jax.benchmarking import curves, drawn, training_speed, workload
+from elbert_jax.benchmarking.bench import (
     ALONE_EXIT,
     ALONE_FULL,
     FULL,
@@ -27,12 +21,12 @@ from elbert_jax.bench import (
     Bench,
     Part,
 )
-from elbert_jax.benchmark_record import Record
+from elbert_jax.benchmarking.benchmark_record import Record
+from elbert_jax.benchmarking.suite import Suite
 from elbert_jax.classifier import Classifier
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded
 from elbert_jax.errors import UserError
-from elbert_jax.suite import Suite
 
 _LARGE = 17408  # tokens of a batch at most: with one text less, still over 16,384
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import matplotlib
 
-from elbert_jax import plots, trade_off, trade_off_plots
+from elbert_jax import plots
 from elbert_jax.plots import BLACK, COLOURS
-from elbert_jax.trade_off import Row
+from elbert_jax.sweeps import trade_off, trade_off_plots
+from elbert_jax.sweeps.trade_off import Row
 
 # How the kinds of criteria look, and on which panel they stand.
 _KINDS = (

@@ -13,22 +13,15 @@ import numpy as np
 import tqdm
 from jaxtyping import Float
 
-from elbert_jax import (
-    confirmation,
-    exit_kinds,
-    exit_settings,
-    hub,
-    lineage,
-    logit_cache,
-    trade_off,
-)
+from elbert_jax import exit_settings, hub
 from elbert_jax.classifier import Classifier
 from elbert_jax.confidence_window import ConfidenceWindow
 from elbert_jax.data import corpus
 from elbert_jax.data.batching import Encoded
 from elbert_jax.data.example import Example
 from elbert_jax.exits import Criterion, FixedDepth
-from elbert_jax.replay import Row, Run, replay
+from elbert_jax.sweeps import confirmation, exit_kinds, lineage, logit_cache, trade_off
+from elbert_jax.sweeps.replay import Row, Run, replay
 
 
 class LabelledSet(NamedTuple):

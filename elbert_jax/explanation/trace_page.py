@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from elbert_jax import trace_chart, trace_text
-from elbert_jax.inspection import Trace
+from elbert_jax.explanation import trace_chart, trace_text
+from elbert_jax.explanation.inspection import Trace
 
 _ISOLATED = "\u2068{}\u2069"  # so that a word from right to left moves nothing else
 _INTRODUCTION = """<p class="faint">ALBERT reads a text by applying one layer again and

@@ -10,16 +10,10 @@ import numpy as np
 import tqdm
 from jaxtyping import Float, Int
 
-from elbert_jax import (
-    confirmation,
-    evaluation,
-    exit_kinds,
-    exit_settings,
-    flops,
-    lineage,
-)
+from elbert_jax import evaluation, exit_settings, flops
 from elbert_jax.albert import AlbertConfig
 from elbert_jax.exits import Criterion, FixedDepth
+from elbert_jax.sweeps import confirmation, exit_kinds, lineage
 
 _COSTS = ("mean_exit_layer", "layer_ratio", "flops_ratio")
 DETAILS = ("exit_histogram", "rule_counts")

@@ -1,0 +1,1 @@
+"""Speed beside what users would run instead: what `benchmark` does."""

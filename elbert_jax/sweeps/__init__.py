@@ -1,0 +1,1 @@
+"""Every exit rule on one pass: what `sweep` does."""
