@@ -43,7 +43,7 @@ def render(title: str, sections: Mapping[str, Sequence[Trace]]) -> str:
         for trace in members:
             parts.append(_article(trace, len(traces)))
             traces.append(trace)
-    template = importlib.resources.files("elbert_jax") / "trace_page.html"
+    template = importlib.resources.files("elbert_jax.explanation") / "trace_page.html"
     data = orjson.dumps([_data(trace) for trace in traces]).decode()
     return string.Template(template.read_text("utf-8")).substitute(
         title=html.escape(title),
