@@ -19,7 +19,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 FEW = """
 import dataclasses
 from elbert_jax import *
-from elbert_jax import errors, exit_kinds, sweep
+from elbert_jax import errors, sweep
+from elbert_jax.sweeps import exit_kinds
 def few(window):
     alone = ConfidenceWindow(window=1, criterion="none")
     return [ConfidenceWindow(window=window), alone, Patience(), FixedDepth()]
