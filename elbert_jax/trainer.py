@@ -12,7 +12,7 @@ import grain
 import jax
 import tqdm
 
-from elbert_jax import heap, interruption, modules, optimizer, roofline, run_directory
+from elbert_jax import interruption, modules, optimizer, roofline, run_directory
 from elbert_jax.checkpoint import Checkpoints
 from elbert_jax.data.corpus import Config
 from elbert_jax.errors import UserError
@@ -123,7 +123,6 @@ def fit(config: Config, workdir: pathlib.Path, objective: Objective) -> None:
             f"config.accumulate is {config.accumulate}, and there are only {fewest} "
             "batches: nothing would be learned"
         )
-    heap.keep_what_is_freed()
     run = _Run(config, workdir, objective)
     run_directory.keep(workdir, config, objective.texts, begun=run.begun)
     run.fit()

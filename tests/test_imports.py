@@ -12,7 +12,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1] / "elbert_jax"
 ROWS = """
-interruption errors heap
+interruption errors
 modules exit_heads albert masked_lm mimetic exits confidence_window rules exit_settings
 exit_grid losses metrics flops roofline masking significance
 machine machine_cache data.output checkpoint hub weight_table hf operating_point
