@@ -31,7 +31,7 @@ _IN_CACHE = 1024  # tokens that a CPU takes at once
 def _batches(
     classifier: Classifier, encoded: Encoded, most: Room
 ) -> Iterator[tuple[np.ndarray, int]]:
-    lengths = classifier.buckets or batching.fitting_lengths(
+    lengths = classifier.layout.buckets or batching.fitting_lengths(
         encoded.lengths, lambda _: 1, classifier.max_length
     )
     return batching.cut(encoded.lengths, lengths, most)

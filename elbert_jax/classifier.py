@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
-import jax
 import numpy as np
 import scipy.special
 import tqdm
@@ -30,16 +29,15 @@ from elbert_jax.data.batching import Encoded
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
 from elbert_jax.exits import Criterion
-from elbert_jax.ladder import ROWS_PER_SLOT, Answers, Ladder, device_mesh, on_each
+from elbert_jax.ladder import Answers, Ladder, device_mesh
+from elbert_jax.layout import Layout
 from elbert_jax.text_chunks import Text, TextChunks
 
 Result = dict[str, Any]
 
 _CHUNK = 16384  # texts of a stream that are tokenised, sorted and answered together
 _WAITING = 2  # chunks with a text that has not left; then all are answered
-_FEW_ROWS_PER_SLOT = 4  # of queues, where texts are few
 _PROBLEM = "single_label_classification"  # in config.json
-_TEXTS_PER_BUCKET = 2  # times its slots: of fewer a padded length is not worth it
 
 
 class Classifier:
@@ -83,16 +81,14 @@ class Classifier:
         self.training = training
         positions = config.max_position_embeddings
         self.max_length = min(max_length or tokenizer.max_length, positions)
-        self.budget = budget.choose(slots, params, config)
-        self.mesh = device_mesh(devices)
-        self._placed = jax.tree.leaves(params), on_each(self.mesh, params)
-        self.buckets: tuple[int, ...] | None = None  # None: those that suit the texts
+        chosen = budget.choose(slots, params, config)
+        self.layout = Layout(chosen, device_mesh(devices), self.max_length)
         self._warned_of_truncation = False
 
     @property
     def slots(self) -> int:
         """Texts of 16 tokens that go through the layer together on a device."""
-        return self.budget.slots(batching.USUAL_LENGTH)
+        return self.layout.slots
 
     @classmethod
     def from_pretrained(
@@ -269,12 +265,13 @@ class Classifier:
         for number, text in enumerate(texts):
             text_chunks.check(text, number)
         if texts:
-            self.buckets = None
-            self.buckets = self.buckets_for(self._encode(texts))
+            self.layout.buckets = None
+            buckets = self.layout.buckets_for(self._encode(texts).lengths)
         else:
-            self.buckets = batching.bucket_lengths(self.max_length)
+            buckets = batching.bucket_lengths(self.max_length)
+        self.layout.buckets = buckets
         for count in calls:
-            self._ladder_of(self.buckets, count).warmup()
+            self._ladder_of(buckets, count).warmup()
 
     def run(self, encoded: Encoded) -> Answers:
         """Answers pre-tokenised texts."""
@@ -298,41 +295,10 @@ class Classifier:
             raise UserError("the model's logits are not finite: check its weights")
         return logits
 
-    def buckets_for(
-        self, encoded: Encoded, *, endless: bool = False
-    ) -> tuple[int, ...]:
-        """Returns the padded lengths of these texts, or of a stream of such texts."""
-        if self.buckets:
-            return self.buckets
-        each = None if endless else self._on_each_device(len(encoded))
-
-        def at_least(length: int) -> int:
-            return _TEXTS_PER_BUCKET * self.budget.slots(length, each)
-
-        return batching.fitting_lengths(encoded.lengths, at_least, self.max_length)
-
     def _ladder(self, encoded: Encoded, *, endless: bool = False) -> Ladder:
         """Returns a ladder for these texts, or for a stream that begins with them."""
-        lengths = self.buckets_for(encoded, endless=endless)
-        return self._ladder_of(lengths, None if endless else len(encoded))
+        buckets = self.layout.buckets_for(encoded.lengths, endless=endless)
+        return self._ladder_of(buckets, None if endless else len(encoded))
 
-    def _on_each_device(self, texts: int) -> int:
-        return -(-texts // self.mesh.size)
-
-    def _ladder_of(self, lengths: Sequence[int], texts: int | None) -> Ladder:
-        each = None if texts is None else self._on_each_device(texts)
-        slots = [self.budget.slots(length, each) for length in lengths]
-        few = slots[0] < self.budget.slots(lengths[0])
-        leaves = jax.tree.leaves(self.params)  # which may be set
-        if any(a is not b for a, b in zip(leaves, self._placed[0], strict=True)):
-            self._placed = leaves, on_each(self.mesh, self.params)
-        return Ladder(
-            self._placed[1],
-            self.config,
-            self.exit,
-            lengths,
-            slots,
-            rows_per_slot=_FEW_ROWS_PER_SLOT if few else ROWS_PER_SLOT,
-            unroll=self.budget.unroll,
-            mesh=self.mesh,
-        )
+    def _ladder_of(self, buckets: Sequence[int], texts: int | None) -> Ladder:
+        return self.layout.ladder(self.params, self.config, self.exit, buckets, texts)

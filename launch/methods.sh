@@ -4,7 +4,7 @@
 # launch/methods.sh [DATA] [RUNS]. What is finished is not done again, and SETS, METHODS and
 # SEEDS name a part of it: SETS=sst2 SEEDS="0 1" launch/methods.sh. All begin from word vectors
 # of the books, or in the model directory INIT; INIT= is from scratch. FLAGS are further ones
-# of train, for all.
+# of train, for all: they win over a set's, a method's win over them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:-../shared/data} runs=${2:-runs/methods}
@@ -65,6 +65,7 @@ held_out() { # SET
 train() { # SET NAME SEED [FLAG...]
   local set=$1 name=$2 seed=$3
   shift 3
+  set -- ${FLAGS:-} "$@"
   case $set in
   sst2) set -- --config.data.train_file="$data/glue/SST-2/train.tsv" \
     --config.data.labels='("negative","positive")' \
@@ -87,7 +88,7 @@ train() { # SET NAME SEED [FLAG...]
     --config.data.validation_file="$(held_out "$set")" \
     --config.data.tokenizer="${INIT:-models/albert-mini-en}" \
     ${INIT:+--config.init="$INIT"} \
-    --workdir="$runs/$set/$name-$seed" "$@" ${FLAGS:-}
+    --workdir="$runs/$set/$name-$seed" "$@"
 }
 
 # Twelve layers above the embeddings the loss of plain may stay at chance at the rate of all

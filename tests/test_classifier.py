@@ -215,7 +215,7 @@ def test_nothing_compiles_after_a_warmup(classify):
     classify.exit = ConfidenceWindow(0.1, 4)
     classify("profit rose")
     assert compiled  # that it would have been seen
-    classify.exit, classify.buckets = exit, None
+    classify.exit, classify.layout.buckets = exit, None
 
 
 def test_an_error_of_the_iterable_comes_after_what_was_read(classify, monkeypatch):

@@ -21,7 +21,7 @@ data.preprocessing data.tokenization data.vocabulary data.batching data.corpus
 data.documents data.token_store data.word_vectors data.passages data.plain_text
 labelled_flags journal answers tables model_card metric_writer run_directory
 optimizer evaluation stage trainer recipes finetuning masked_lm_loss pretraining
-engine budget ladder token_exit text_chunks classifier baselines throughput speed
+engine budget ladder layout token_exit text_chunks classifier baselines throughput speed
 scorecard prediction calibration guarantee scheduler plots
 explanation.inspection explanation.patterns explanation.trace_text
 explanation.trace_chart explanation.trace_page explanation.trace_picture

@@ -38,8 +38,8 @@ def _ladder(classifier: Classifier, buckets: Sequence[int], slots: int) -> Ladde
         classifier.exit,
         buckets,
         [slots] * len(buckets),
-        unroll=classifier.budget.unroll,
-        mesh=classifier.mesh,
+        unroll=classifier.layout.budget.unroll,
+        mesh=classifier.layout.mesh,
     )
 
 
@@ -47,10 +47,10 @@ def slots(bench: Bench) -> Part:
     """Times full depth and refill with more and more slots, on texts much alike."""
     sizes, calls = bench.suite.sizes, {}
     encoded = _alike(bench, _ROUNDS * max(sizes))
-    buckets = bench.classifier().buckets_for(encoded)
+    buckets = bench.classifier().layout.buckets_for(encoded.lengths)
     for size in sizes:
         classifier = bench.classifier(slots=size)
-        classifier.buckets = buckets
+        classifier.layout.buckets = buckets
         most = _just(size)
         calls[FULL, size] = partial(baselines.full_depth, classifier, encoded, most)
         ladder = _ladder(classifier, buckets, size)
@@ -125,7 +125,7 @@ def mixes(bench: Bench) -> Part:
 
 def attention(bench: Bench) -> Part:
     """Times attention alone: what the layer computes, and JAX's own functions."""
-    tokens = bench.classifier().budget.tokens
+    tokens = bench.classifier().layout.budget.tokens
     timed, unavailable = attention_speed.measure(
         bench.load.config, tokens, bench.suite.repeats
     )

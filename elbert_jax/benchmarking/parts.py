@@ -118,12 +118,13 @@ def large(bench: Bench) -> Part:
     """Times full depth in batches of 16,384 tokens and more, some of a long queue's."""
     mix, count, batches = bench.suite.large
     texts, classifier = bench.texts(count, mix), bench.classifier()
-    classifier.buckets = classifier.buckets_for(texts)
+    buckets = classifier.layout.buckets_for(texts.lengths)
+    classifier.layout.buckets = buckets
 
     def most(length: np.ndarray) -> np.ndarray:
         return np.asarray(_LARGE // length)
 
-    cut = [rows for rows, _ in batching.cut(texts.lengths, classifier.buckets, most)]
+    cut = [rows for rows, _ in batching.cut(texts.lengths, buckets, most)]
     encoded = batching.some_batches(texts, cut, batches)
     call = partial(baselines.full_depth, classifier, encoded, most)
     timed = bench.measure({FULL: call})[FULL]
