@@ -55,9 +55,9 @@ clean:
 
 # The stamps: an installation is made once, and again when what it needs changes.
 .venv/installed: pyproject.toml constraints.txt | .venv/pyvenv.cfg
-	$(BIN)/python -m pip install -c constraints.txt -e .
+	$(BIN)/python -m pip install --no-compile -c constraints.txt -e .
 	@touch $@
 
 .venv/installed-dev: pyproject.toml constraints.txt | .venv/pyvenv.cfg
-	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,torch]'
+	$(BIN)/python -m pip install --no-compile -c constraints.txt -e '.[dev,torch]'
 	@touch $@ .venv/installed

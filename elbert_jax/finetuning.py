@@ -29,9 +29,10 @@ from elbert_jax import (
     trainer,
 )
 from elbert_jax.albert import AlbertConfig, Params
-from elbert_jax.data import batching, corpus
-from elbert_jax.data.batching import Batch, Epoch
+from elbert_jax.data import batching, corpus, training_batches
+from elbert_jax.data.batching import Batch
 from elbert_jax.data.corpus import Config, Corpus
+from elbert_jax.data.training_batches import Epoch
 from elbert_jax.errors import UserError
 from elbert_jax.exits import Criterion
 from elbert_jax.recipes import Lesson, Recipe
@@ -163,12 +164,12 @@ class _Classification:
             texts = data.train
             if lesson.from_teacher:
                 texts = batching.joined(texts, data.unlabelled)
-            each = batching.steps_per_epoch(texts, config.batch_size)
+            each = training_batches.steps_per_epoch(texts, config.batch_size)
             steps = config.steps if config.steps and not heads else epochs * each
             taught = [(steps, lesson.loss(model_config))]
             trains = recipes.TRAINS[lesson.learns]
             stages.append(Stage(taught, rate, each, trains, stacked=heads))
-            parts = batching.epochs(texts, config.batch_size, steps)
+            parts = training_batches.epochs(texts, config.batch_size, steps)
             self.epochs += [(lesson, epoch) for epoch in parts]
         self.stages: Sequence[Stage] = stages
         self.measured = 0, np.empty(0)  # the last step with logits, and them
@@ -179,7 +180,7 @@ class _Classification:
         index = int(np.searchsorted(self.ends, step))
         lesson, epoch = self.epochs[index]
         begin = self.ends[index] - epoch.steps
-        whole = batching.steps_per_epoch(epoch.texts, self.config.batch_size)
+        whole = training_batches.steps_per_epoch(epoch.texts, self.config.batch_size)
         return round(index + (step - begin) / whole, 2), lesson
 
     def variables(self) -> Any:
@@ -188,7 +189,7 @@ class _Classification:
 
     def batches(self) -> grain.DatasetIterator[Batch]:
         epochs = [epoch for _, epoch in self.epochs]
-        return batching.train_iterator(
+        return training_batches.train_iterator(
             epochs, self.config.batch_size, self.config.seed, self.buckets
         )
 

@@ -5,15 +5,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn import metrics as sklearn_metrics
 
 NAMES = ("accuracy", "f1", "matthews")
 
 
 def _matthews(labels: np.ndarray, predicted: np.ndarray) -> float:
+    from sklearn import metrics
+
     if len(np.union1d(labels, predicted)) == 1:
         return 0.0  # scikit-learn warns of it
-    return sklearn_metrics.matthews_corrcoef(labels, predicted)
+    return metrics.matthews_corrcoef(labels, predicted)
 
 
 def classification(
@@ -34,10 +35,12 @@ def classification(
       classes: C, how many there are.
       names: of those that are wanted.
     """
+    from sklearn import metrics  # a second, which other commands need not wait
+
     average = "binary" if classes <= 2 else "macro"
-    f1: Any = sklearn_metrics.f1_score
+    f1: Any = metrics.f1_score
     scores: dict[str, Any] = {
-        "accuracy": sklearn_metrics.accuracy_score,
+        "accuracy": metrics.accuracy_score,
         "f1": functools.partial(f1, average=average, zero_division=0.0),
         "matthews": _matthews,
     }

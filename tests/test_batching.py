@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elbert_jax.data import batching
+from elbert_jax.data import batching, training_batches
 from elbert_jax.data.batching import Encoded
 from elbert_jax.data.vocabulary import train_tokenizer
 
@@ -61,9 +61,9 @@ many_lengths = st.lists(st.integers(1, 16), min_size=1, max_size=40)
 @given(many_lengths, st.integers(1, 7), st.integers(0, 5))
 def test_an_epoch_holds_every_text_once(lengths, batch_size, seed):
     encoded = corpus(lengths)
-    steps = batching.steps_per_epoch(encoded, batch_size)
-    epochs = batching.epochs(encoded, batch_size, 3 * steps)
-    batches = list(batching.train_iterator(epochs, batch_size, seed, BUCKETS))
+    steps = training_batches.steps_per_epoch(encoded, batch_size)
+    epochs = training_batches.epochs(encoded, batch_size, 3 * steps)
+    batches = list(training_batches.train_iterator(epochs, batch_size, seed, BUCKETS))
     assert len(batches) == 3 * steps
     for epoch in range(3):
         part = batches[epoch * steps : (epoch + 1) * steps]
@@ -83,11 +83,11 @@ def test_an_epoch_holds_every_text_once(lengths, batch_size, seed):
 @given(many_lengths, st.integers(1, 7), st.integers(0, 60))
 def test_a_restored_iterator_goes_on_with_the_next_batch(lengths, batch_size, stop):
     encoded = corpus(lengths)
-    steps = 2 * batching.steps_per_epoch(encoded, batch_size)
+    steps = 2 * training_batches.steps_per_epoch(encoded, batch_size)
 
     def start():
-        epochs = batching.epochs(encoded, batch_size, steps)
-        return batching.train_iterator(epochs, batch_size, 7, BUCKETS)
+        epochs = training_batches.epochs(encoded, batch_size, steps)
+        return training_batches.train_iterator(epochs, batch_size, 7, BUCKETS)
 
     first = start()
     stop = min(stop, len(list(start())))
@@ -104,10 +104,10 @@ def test_a_restored_iterator_goes_on_with_the_next_batch(lengths, batch_size, st
 
 
 def test_epochs_and_seeds_differ_and_repeat():
-    epochs = batching.epochs(corpus([5] * 50), 8, 14)
+    epochs = training_batches.epochs(corpus([5] * 50), 8, 14)
 
     def order(seed):
-        return taken(batching.train_iterator(epochs, 8, seed, BUCKETS))
+        return taken(training_batches.train_iterator(epochs, 8, seed, BUCKETS))
 
     assert order(0) == order(0)
     assert order(0) != order(1)
@@ -119,8 +119,8 @@ def test_an_epoch_may_have_texts_of_its_own():
     both = batching.joined(one, other)
     assert len(both) == 17 and both.lengths.tolist() == [5] * 7 + [3, 12] * 5
     np.testing.assert_array_equal(both.tokens[both.offsets[7] :], other.tokens)
-    epochs = batching.epochs(one, 4, 4) + batching.epochs(both, 4, 5)
-    batches = list(batching.train_iterator(epochs, 4, 0, BUCKETS))
+    epochs = training_batches.epochs(one, 4, 4) + training_batches.epochs(both, 4, 5)
+    batches = list(training_batches.train_iterator(epochs, 4, 0, BUCKETS))
     assert len(batches) == 2 + 2 + 5
     for first, last, texts in ((0, 2, 7), (2, 4, 7), (4, 9, 17)):
         assert sorted(taken(batches[first:last])) == list(range(texts))
@@ -128,19 +128,22 @@ def test_an_epoch_may_have_texts_of_its_own():
 
 def test_an_epoch_may_be_cut():
     texts = corpus([5] * 7)
-    epochs = batching.epochs(texts, 4, 3)
+    epochs = training_batches.epochs(texts, 4, 3)
     assert [epoch.steps for epoch in epochs] == [2, 1]
-    cut = list(batching.train_iterator(epochs, 4, 0, BUCKETS))
-    whole = batching.train_iterator(batching.epochs(texts, 4, 4), 4, 0, BUCKETS)
+    cut = list(training_batches.train_iterator(epochs, 4, 0, BUCKETS))
+    whole = training_batches.train_iterator(
+        training_batches.epochs(texts, 4, 4), 4, 0, BUCKETS
+    )
     for batch, same in zip(cut, whole):
         np.testing.assert_array_equal(batch.index, same.index)
     assert len(cut) == 3
 
 
 def test_batches_of_all_lengths_are_mixed():
-    epochs = batching.epochs(corpus([3] * 400 + [12] * 400), 8, 100)
+    epochs = training_batches.epochs(corpus([3] * 400 + [12] * 400), 8, 100)
     lengths = [
-        b.tokens.shape[1] for b in batching.train_iterator(epochs, 8, 0, BUCKETS)
+        b.tokens.shape[1]
+        for b in training_batches.train_iterator(epochs, 8, 0, BUCKETS)
     ]
     assert 20 < sum(lengths[:50]) / 4 - 50 < 130  # of 0 (all short) to 150
 
@@ -178,7 +181,9 @@ def test_a_text_is_never_cut_silently():
         list(batching.eval_batches(corpus([17]), 2, BUCKETS))
     with pytest.raises(ValueError, match="17 tokens exceeds the last bucket, 16"):
         next(
-            batching.train_iterator(batching.epochs(corpus([17]), 2, 1), 2, 0, BUCKETS)
+            training_batches.train_iterator(
+                training_batches.epochs(corpus([17]), 2, 1), 2, 0, BUCKETS
+            )
         )
 
 

@@ -17,7 +17,8 @@ modules exit_heads albert masked_lm mimetic exits confidence_window rules exit_s
 exit_grid losses metrics flops roofline masking significance
 machine machine_cache data.output checkpoint hub weight_table hf operating_point
 data.example data.synthetic data.tasks data.rows data.sources
-data.preprocessing data.tokenization data.vocabulary data.batching data.corpus
+data.preprocessing data.tokenization data.vocabulary data.batching data.training_batches
+data.corpus
 data.documents data.token_store data.word_vectors data.passages data.plain_text
 labelled_flags journal answers tables model_card metric_writer run_directory
 optimizer evaluation stage trainer recipes finetuning masked_lm_loss pretraining

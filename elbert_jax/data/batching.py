@@ -8,7 +8,6 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-import grain
 import numpy as np
 
 from elbert_jax.data.tokenization import Tokenizer
@@ -215,7 +214,7 @@ def some_batches(
     return take(encoded, np.concatenate(chosen))
 
 
-def _cut(
+def cut_in_order(
     encoded: Encoded, order: np.ndarray, batch_size: int, buckets: Sequence[int]
 ) -> list[tuple[np.ndarray, int]]:
     """Cuts texts, ordered by bucket, into batches of (rows, L).
@@ -237,13 +236,8 @@ def eval_batches(
 ) -> Iterator[Batch]:
     """Yields every text once, short ones first, in batches of one size."""
     order = np.argsort(encoded.lengths, kind="stable")
-    for rows, length in _cut(encoded, order, batch_size, buckets):
+    for rows, length in cut_in_order(encoded, order, batch_size, buckets):
         yield pad(encoded, rows, length, batch_size)
-
-
-def steps_per_epoch(encoded: Encoded, batch_size: int) -> int:
-    """Returns the number of batches that hold every text once."""
-    return -(-len(encoded) // batch_size)
 
 
 def joined(one: Encoded, other: Encoded) -> Encoded:
@@ -255,68 +249,3 @@ def joined(one: Encoded, other: Encoded) -> Encoded:
         np.concatenate([one.labels, other.labels]),
         one.truncated + other.truncated,
     )
-
-
-class Epoch(NamedTuple):
-    """So many batches of a corpus, of those that hold every text of it once."""
-
-    texts: Encoded
-    steps: int
-
-
-def epochs(texts: Encoded, batch_size: int, steps: int) -> list[Epoch]:
-    """Returns epochs that have so many batches together; the last may be cut."""
-    whole = steps_per_epoch(texts, batch_size)
-    return [Epoch(texts, min(whole, steps - k)) for k in range(0, steps, whole)]
-
-
-class _Epochs:
-    """The batches of all epochs by their number; each is a function of the seed."""
-
-    def __init__(
-        self,
-        epochs: Sequence[Epoch],
-        batch_size: int,
-        seed: int,
-        buckets: Sequence[int],
-    ):
-        self.epochs, self.batch_size, self.buckets = epochs, batch_size, buckets
-        self.seed = seed
-        self.ends = np.cumsum([epoch.steps for epoch in epochs])
-        self._plan = functools.lru_cache(maxsize=1)(self._make_plan)
-
-    def __len__(self) -> int:
-        return int(self.ends[-1])
-
-    def __getitem__(self, index: int) -> Batch:
-        epoch = int(np.searchsorted(self.ends, index, side="right"))
-        plan = self._plan(epoch)
-        texts, steps = self.epochs[epoch]
-        rows, length = plan[index - self.ends[epoch] + steps]
-        return pad(texts, rows, length, self.batch_size)
-
-    def _make_plan(self, epoch: int) -> list[tuple[np.ndarray, int]]:
-        encoded = self.epochs[epoch].texts
-        random = np.random.Generator(np.random.Philox([self.seed, epoch]))
-        order = random.permutation(len(encoded))
-        bucket = np.searchsorted(self.buckets, encoded.lengths[order])
-        order = order[np.argsort(bucket, kind="stable")]
-        batches = _cut(encoded, order, self.batch_size, self.buckets)
-        return [batches[i] for i in random.permutation(len(batches))]
-
-
-def train_iterator(
-    epochs: Sequence[Epoch],
-    batch_size: int,
-    seed: int,
-    buckets: Sequence[int] = BUCKETS,
-) -> grain.DatasetIterator[Batch]:
-    """Returns an iterator over the batches of all epochs.
-
-    Every text comes once in a whole epoch, in a batch of texts of about its length;
-    texts and batches are shuffled anew each epoch, by `(seed, epoch)`. Its
-    `get_state()` and `set_state(state)` resume at the very next batch.
-    """
-    source = _Epochs(epochs, batch_size, seed, buckets)
-    options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
-    return iter(grain.MapDataset.source(source).to_iter_dataset(options))
