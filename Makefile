@@ -53,11 +53,11 @@ clean:
 	    "make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
 	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 2; }
 
-# The stamps: an installation is made once, and again when what it needs changes. Some
-# 17,000 files are compiled on all cores, where pip would take one.
 INSTALL := $(BIN)/python -m pip install --no-compile -c constraints.txt
-COMPILE = $(BIN)/python -m compileall -qq -j 0 .venv/lib || true # some are not to be compiled
+# On all cores, where pip would take one; some of the 17,000 files are no Python.
+COMPILE := $(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 
+# The stamps: an installation is made once, and again when what it needs changes.
 .venv/installed: pyproject.toml constraints.txt | .venv/pyvenv.cfg
 	$(INSTALL) -e .
 	@$(COMPILE)
