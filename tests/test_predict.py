@@ -29,7 +29,7 @@ def lines_of(path):
 
 
 def test_stopped_by_signals(tmp_path, answering_model, answerer):
-    source, target = write_rows(tmp_path / "in.tsv", TEXTS * 80), tmp_path / "a.tsv"
+    source, target = write_rows(tmp_path / "in.tsv", TEXTS * 240), tmp_path / "a.tsv"
     journal = tmp_path / "a.tsv.partial"
     flags = f"--input={source}", f"--output={target}", "--delta=0.6", "--slots=8"
     for stop, status in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 130)):
@@ -41,12 +41,12 @@ def test_stopped_by_signals(tmp_path, answering_model, answerer):
             process.send_signal(stop)
             _, told = process.communicate(timeout=60)
         assert process.returncode == status, told
-        assert before < lines_of(journal) < 4_001 and not target.exists()
+        assert before < lines_of(journal) < 12_001 and not target.exists()
     assert "rows are done: the same command goes on from there" in told
     with start(answering_model, *flags) as process:
         out, told = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert out == f"4000 of 4000 rows are answered in {target}\n"
+    assert out == f"12000 of 12000 rows are answered in {target}\n"
     assert "row/s" in told  # the progress bar
     assert not journal.exists()
 
