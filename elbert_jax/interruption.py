@@ -51,4 +51,4 @@ def _stop(number: int, frame: Any) -> None:
     if again or not _waits:
         raise KeyboardInterrupt
     with contextlib.suppress(OSError):  # no print, which may be what was interrupted
-        os.write(2, b"\nstopping soon; a second signal stops at once\n")
+        os.write(2, b"\nstopping when it is safe; a second signal stops at once\n")

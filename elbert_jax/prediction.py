@@ -95,7 +95,8 @@ def predict(
                     interruption.check()
             if damage and not target.done:
                 raise damage[0]
-            counts = target.finish()
+            with interruption.waiting():  # nothing is left to stop
+                counts = target.finish()
         except KeyboardInterrupt:
             advice = advice if target.done else ""
             print(f"{target.done} rows are done{advice}", file=sys.stderr)

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import os
+import signal
 import sys
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 
 from elbert_jax import answers, prediction
 from elbert_jax.classifier import Classifier
+from elbert_jax.data import output
 from elbert_jax.errors import UserError
+from elbert_jax.journal import Journal
 from tests.text_files import TEXTS, expected, read_json, read_rows, write, write_rows
 
 pytestmark = pytest.mark.usefixtures("small_chunks")
@@ -80,6 +83,27 @@ def test_interrupted_jobs_go_on(tmp_path, answerer, with_faults, capsys):
         assert told == f"{done} rows are done{advice}"
         assert not target.exists()
     assert finished(answerer, with_faults, target) == want
+    assert not list(tmp_path.glob("*.partial"))
+
+
+@pytest.mark.usefixtures("listening")
+@pytest.mark.parametrize("owner, step", [(output, "write"), (Journal, "remove")])
+def test_a_signal_after_the_last_row_is_too_late_to_stop_anything(
+    tmp_path, answerer, capsys, monkeypatch, owner, step
+):
+    do = getattr(owner, step)
+
+    def signalled(*args):
+        signal.raise_signal(signal.SIGTERM)
+        do(*args)
+
+    monkeypatch.setattr(owner, step, signalled)
+    source, target = write_rows(tmp_path / "in.tsv"), tmp_path / "a.tsv"
+    prediction.predict(answerer, source, str(target))
+    told = capsys.readouterr()
+    assert told.out == f"50 of 50 rows are answered in {target}\n"
+    assert "goes on" not in told.err
+    assert len(read_rows(target)) == 50
     assert not list(tmp_path.glob("*.partial"))
 
 
