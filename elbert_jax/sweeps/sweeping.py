@@ -24,9 +24,8 @@ from elbert_jax.exits import Criterion, FixedDepth
 from elbert_jax.sweeps import confirmation, exit_kinds, lineage, logit_cache, trade_off
 from elbert_jax.sweeps.replay import Row, Run, replay
 
-
-# Points timed in turn. On a CPU the programs of one hold some 3,000 memory maps, of which
-# Linux gives a process 65,530; XLA dies without. So they are freed before the next.
+# Points timed in turn. On a CPU the programs of one hold some 3,000 memory maps; XLA dies
+# where it needs more than the 65,530 that Linux gives. So they are freed after these.
 _IN_TURN = 5
 
 
