@@ -7,7 +7,7 @@ Run:    launch/methods.sh
             --config.data.tokenizer=DIR
 Expect: four minutes each. From configs/word_vectors.py at full depth, by method, 0.808
         to 0.834 on 5,000 texts of AG News, 0.777 to 0.787 on 12,000 of SST-2; these
-        from scratch 0.745 to 0.765; AG News at 2e-4 and four epochs, 0.480 to 0.811.
+        from scratch 0.740 to 0.771; AG News at 2e-4 and four epochs, 0.480 to 0.811.
         From models/albert-mini-en (11 to 15 minutes on one core) 0.823 to 0.841 on AG
         News, 0.775 to 0.781 on SST-2 (medians of three seeds).
 """

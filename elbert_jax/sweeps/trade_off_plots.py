@@ -1,6 +1,7 @@
 """Pictures of score against compute, by task and by method.
 
-Of several seeds a line is the median, and the band around it the range.
+Of several seeds a line is the median, and the band around it the range, cut in the
+picture of methods where it is much wider than the lines lie apart.
 """
 
 import pathlib
@@ -76,6 +77,7 @@ def methods(path: pathlib.Path, own: Sequence[Row], rows: Sequence[Row]) -> None
         if plain:
             stars(panel, plain, "plain compression", BLACK)
         label(panel, short(name), metric)
+        _cut_bands(panel)
     plots.finish(figure, path)
 
 
@@ -103,6 +105,15 @@ def stars(axes: Any, rows: Sequence[Row], name: str, colour: str) -> None:
     ratios, scores, *band = _columns(trade_off.curve(rows))
     axes.vlines(ratios, *band, color=colour, linewidth=0.8, zorder=1)
     axes.plot(ratios, scores, "*", color=colour, markersize=9, label=name, zorder=1)
+
+
+def _cut_bands(axes: Any) -> None:
+    """Keeps a seed that has learned nothing from flattening all lines."""
+    scores = [score for each in axes.lines for score in each.get_ydata()]
+    lowest, highest = min(scores), max(scores)
+    bottom, top = axes.get_ylim()
+    beyond = max(highest - lowest, 0.02)
+    axes.set_ylim(max(bottom, lowest - beyond), min(top, highest + beyond))
 
 
 def _columns(points: Sequence[Point]) -> list[tuple[float, ...]]:
