@@ -1,15 +1,30 @@
 """Where a training run's numbers go: `metrics.jsonl` and TensorBoard event files."""
 
+import contextlib
 import pathlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import orjson
 
-with mock.patch.dict(sys.modules, torch=None):  # seconds, and all that it brings
+
+@contextlib.contextmanager
+def _hidden(name: str) -> Iterator[None]:
+    """In here a module that is not imported yet cannot be."""
+    modules: dict[str, Any] = sys.modules
+    if name in modules:
+        yield
+    else:
+        modules[name] = None
+        try:
+            yield
+        finally:
+            del modules[name]
+
+
+with _hidden("torch"):  # tensorboardX would import it, which takes seconds
     import tensorboardX
 
 

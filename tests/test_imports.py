@@ -75,11 +75,11 @@ def test_the_package_exports_no_command():
     assert imports(ROOT / "__init__.py") <= set(ROWS)
 
 
-def test_a_model_of_ours_opens_without_torch(answering_model):
+def test_training_starts_and_a_model_of_ours_opens_without_torch(answering_model):
     """Its import takes as long as all others together."""
     pytest.importorskip("torch", reason="there is no torch to leave out")
     code = (
-        "import sys; from elbert_jax import Classifier;"
+        "import sys; from elbert_jax import Classifier, train;"
         f"Classifier.from_pretrained({str(answering_model)!r});"
         "sys.exit('torch' in sys.modules)"
     )

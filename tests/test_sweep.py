@@ -20,7 +20,8 @@ FEW = """
 import dataclasses
 from elbert_jax import *
 from elbert_jax import errors, sweep
-from elbert_jax.sweeps import exit_kinds
+from elbert_jax.sweeps import exit_kinds, sweeping
+sweeping._IN_TURN = 3
 def few(window):
     alone = ConfidenceWindow(window=1, criterion="none")
     return [ConfidenceWindow(window=window), alone, Patience(), FixedDepth()]

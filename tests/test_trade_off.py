@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from elbert_jax.sweeps import trade_off
+from elbert_jax import plots
+from elbert_jax.sweeps import trade_off, trade_off_plots
 
 
 def row(value, ratio, score, *, seed=1, criterion="none", method="elbert", **facts):
@@ -114,3 +115,18 @@ def test_a_smaller_model_gains_nothing_where_it_cannot_cost_as_much():
     assert both["models"] == "2" and one["models"] == "1"
     assert both["2x"] == one["2x"] == "+10.00 (1 / 0)"
     assert both["4x"] == "+10.00 (1 / 0)"
+
+
+def test_a_seed_at_chance_does_not_flatten_the_picture(tmp_path, monkeypatch):
+    rows = [
+        row(ratio, ratio, 0.5 if seed == 1 else score, seed=seed, criterion=criterion)
+        for seed in (0, 1, 2)
+        for criterion in ("none", "fixed_depth")
+        for ratio, score in ((0.1, 0.76), (0.5, 0.77), (1.0, 0.79))
+    ]
+    drawn = []
+    monkeypatch.setattr(plots, "finish", lambda figure, _: drawn.append(figure))
+    own = trade_off.select(rows, criterion="none")
+    trade_off_plots.methods(tmp_path / "methods.png", own, rows)
+    bottom, top = drawn[0].axes[0].get_ylim()
+    assert 0.72 < bottom < 0.76 and 0.79 < top < 0.82
