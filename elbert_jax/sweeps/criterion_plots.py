@@ -54,7 +54,7 @@ def criteria(path: pathlib.Path, rows: Sequence[Row], window: int) -> None:
             if points := trade_off.select(ours, criterion=criterion):
                 trade_off_plots.line(panel, points, ours, name, **look)
         trade_off_plots.label(panel, f"{method}, W = {window}", metric)
-    plots.finish(figure, path)
+    trade_off_plots.finish(figure, axes, path)
 
 
 def windows(path: pathlib.Path, rows: Sequence[Row]) -> None:
@@ -79,4 +79,4 @@ def windows(path: pathlib.Path, rows: Sequence[Row]) -> None:
         look = {"color": "black", "linestyle": "--"}
         trade_off_plots.line(panel, alone, rows, "stage 1 alone", **look)
         trade_off_plots.label(panel, f"{method}, monotone", metric)
-    plots.finish(figure, path)
+    trade_off_plots.finish(figure, axes, path)

@@ -24,7 +24,7 @@ from elbert_jax.exits import Criterion, FixedDepth
 from elbert_jax.sweeps import confirmation, exit_kinds, lineage, logit_cache, trade_off
 from elbert_jax.sweeps.replay import Row, Run, replay
 
-# Points timed in turn. On a CPU the programs of one hold some 3,000 memory maps; XLA
+# Points timed in turn. On a CPU the programs of one hold up to 3,500 memory maps; XLA
 # dies where all need more than the 65,530 that Linux gives, so they are freed.
 _IN_TURN = 5
 

@@ -1,7 +1,7 @@
 """Pictures of score against compute, by task and by method.
 
-Of several seeds a line is the median, and the band around it the range, cut in the
-picture of methods where it is much wider than the lines lie apart.
+Of several seeds a line is the median, and the band around it the range, cut where
+it goes further than the lines of a panel lie apart.
 """
 
 import pathlib
@@ -41,7 +41,7 @@ def tasks(path: pathlib.Path, own: Sequence[Row], rows: Sequence[Row]) -> None:
             look = {"color": COLOURS[number % 7], "marker": MARKERS[number % 7]}
             line(panel, points, rows, f"{short(name)} ({metric})", **look)
         label(panel, f"{method}, {criterion.replace('_', ' ')}", "score")
-    plots.finish(figure, path)
+    finish(figure, axes, path)
 
 
 def methods(path: pathlib.Path, own: Sequence[Row], rows: Sequence[Row]) -> None:
@@ -77,8 +77,7 @@ def methods(path: pathlib.Path, own: Sequence[Row], rows: Sequence[Row]) -> None
         if plain:
             stars(panel, plain, "plain compression", BLACK)
         label(panel, short(name), metric)
-        _cut_bands(panel)
-    plots.finish(figure, path)
+    finish(figure, axes, path)
 
 
 def line(
@@ -107,13 +106,23 @@ def stars(axes: Any, rows: Sequence[Row], name: str, colour: str) -> None:
     axes.plot(ratios, scores, "*", color=colour, markersize=9, label=name, zorder=1)
 
 
-def _cut_bands(axes: Any) -> None:
-    """Keeps a seed that has learned nothing from flattening all lines."""
-    scores = [score for each in axes.lines for score in each.get_ydata()]
-    lowest, highest = min(scores), max(scores)
-    bottom, top = axes.get_ylim()
-    beyond = max(highest - lowest, 0.02)
-    axes.set_ylim(max(bottom, lowest - beyond), min(top, highest + beyond))
+def finish(figure: Any, panels: Sequence[Any], path: pathlib.Path) -> None:
+    """Writes a picture, in which a seed at chance does not flatten the lines.
+
+    Args:
+      figure: has nothing else to be drawn.
+      panels: its panels, of which some may share their vertical axis.
+      path: the picture.
+    """
+    for panel in panels:
+        together = panel.get_shared_y_axes().get_siblings(panel)
+        lines = [line for each in together for line in each.lines]
+        scores = [score for line in lines for score in line.get_ydata()]
+        lowest, highest = min(scores), max(scores)
+        bottom, top = panel.get_ylim()
+        beyond = max(highest - lowest, 0.02)
+        panel.set_ylim(max(bottom, lowest - beyond), min(top, highest + beyond))
+    plots.finish(figure, path)
 
 
 def _columns(points: Sequence[Point]) -> list[tuple[float, ...]]:
