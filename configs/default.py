@@ -47,7 +47,7 @@ def get_config() -> Any:  # a ConfigDict
 
     # elbert, plain, pabee and sustainable_count train all layers at once; deebert,
     # fastbert and sustainable_kl the last one, then heads on the frozen rest.
-    # elbert_jax/recipes.py says what each is.
+    # elbert_jax/training/methods.py says what each is.
     config.method = "elbert"
     config.weighting = ""  # of exits trained at once: elbert equal depth; "": its own
     config.t_learning_rate = 1e-2  # of ELBERT's t_i

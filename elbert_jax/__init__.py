@@ -6,9 +6,9 @@ import os
 os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 
 # ruff: noqa: E402, I001
-from elbert_jax.classifier import Classifier
+from elbert_jax.inference.classifier import Classifier
 from elbert_jax.errors import UserError
-from elbert_jax.confidence_window import ConfidenceWindow, Elbert2021
+from elbert_jax.exits import ConfidenceWindow, Elbert2021
 from elbert_jax.exits import AnyOf, Count, Entropy, FixedDepth, Patience
 
 __all__ = [

@@ -14,12 +14,12 @@ import tempfile
 
 from absl import flags
 
-from elbert_jax import errors, machine, machine_cache
+from elbert_jax import filesystem, machine, machine_cache
 from elbert_jax.benchmarking import drawn, parts, speed_plots, workload
 from elbert_jax.benchmarking.bench import Bench
 from elbert_jax.benchmarking.benchmark_record import Record
 from elbert_jax.benchmarking.suite import SUITES, adapt
-from elbert_jax.data import output
+from elbert_jax.cli import app
 from elbert_jax.errors import UserError
 
 _SUITE = flags.DEFINE_enum("suite", "quick", list(SUITES), "How much is timed.")
@@ -44,7 +44,7 @@ def main(argv):
     del argv
     machine_cache.keep_programs()
     if _PLOTS.value:
-        with output.writing(_PLOTS.value):
+        with filesystem.writing(_PLOTS.value):
             pathlib.Path(_PLOTS.value).mkdir(parents=True, exist_ok=True)
     changes = (_PARTS, _SHAPE, _DTYPE, _RATIO, _SLOTS, _REPEATS, _PEERS, _MINUTES)
     suite = adapt(
@@ -73,4 +73,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    app.run(main)

@@ -14,24 +14,19 @@ import pathlib
 import orjson
 from absl import flags
 
-from elbert_jax import (
-    calibration,
-    errors,
-    exit_settings,
-    guarantee,
-    labelled_flags,
-    machine_cache,
-    operating_point,
-    speed,
-)
-from elbert_jax.classifier import Classifier
+from elbert_jax import machine_cache
+from elbert_jax.cli import app, dataset_flags
 from elbert_jax.data import corpus
 from elbert_jax.errors import UserError
+from elbert_jax.evaluation import calibration, guarantee, speed
+from elbert_jax.exits import registry
+from elbert_jax.hub import operating_point
+from elbert_jax.inference.classifier import Classifier
 
 _MODEL = flags.DEFINE_string("model", None, "Model directory.")
 _FILE = flags.DEFINE_string("file", None, "Labelled .tsv .csv .jsonl or .parquet.")
 _TASK = flags.DEFINE_string("task", None, "A named task instead of a file.")
-flags.adopt_module_key_flags(labelled_flags)
+flags.adopt_module_key_flags(dataset_flags)
 _DROP = flags.DEFINE_float("max_accuracy_drop", None, "From full depth; 0.01: 1 %.")
 _CONFIDENCE = flags.DEFINE_float("confidence", 0.9, "That the drop is no larger.")
 _P99 = flags.DEFINE_float("target_p99_ms", None, "For texts that come one by one.")
@@ -48,7 +43,7 @@ def main(argv):
     if not (_MODEL.value and directory.is_dir() and os.access(directory, os.W_OK)):
         raise UserError("give --model=DIR, a directory that the choice is written to")
     classifier = Classifier.from_pretrained(directory, exit=_exit(), slots=_SLOTS.value)
-    name, examples = labelled_flags.read(_FILE.value, _TASK.value)
+    name, examples = dataset_flags.read(_FILE.value, _TASK.value)
     encoded = corpus.encode(
         classifier.tokenizer, examples, classifier.labels, classifier.max_length
     )
@@ -68,10 +63,10 @@ def _exit():
     if _EXIT.value is None:
         return None
     try:
-        return exit_settings.from_dict(orjson.loads(_EXIT.value))
+        return registry.from_dict(orjson.loads(_EXIT.value))
     except ValueError as error:
         raise UserError(f"--exit: {error}") from error
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    app.run(main)

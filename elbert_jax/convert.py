@@ -13,8 +13,9 @@ from pathlib import Path
 
 from absl import flags
 
-from elbert_jax import errors, hf, hub, weight_table
+from elbert_jax.cli import app
 from elbert_jax.errors import UserError
+from elbert_jax.hub import download, pretrained, weight_table
 
 _MODELS = {
     "classifier": weight_table.CLASSIFIER,
@@ -41,20 +42,20 @@ def main(argv):
     if to.exists() and not (to.is_dir() and not any(to.iterdir())):
         raise UserError(f"--to={_TO.value} exists already and is no empty directory")
     head = _MODELS[_HEAD.value]
-    model = hf.load(
+    model = pretrained.load(
         _FROM.value,
         revision=_REVISION.value,
         local_files_only=_LOCAL.value,
         allow_pickle=_PICKLE.value,
         model=head,
     )
-    tokenizer = [model.directory / name for name in hub.TOKENIZER]
+    tokenizer = [model.directory / name for name in download.TOKENIZER]
     tokenizer = [path for path in tokenizer if path.is_file()]
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=to.parent) as scratch:
             whole = Path(scratch, "model")  # it appears under its name when complete
-            hf.save(
+            pretrained.save(
                 whole,
                 model.config,
                 model.params,
@@ -76,4 +77,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    app.run(main)

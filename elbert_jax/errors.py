@@ -1,12 +1,6 @@
-"""A mistake of the user's, and how a command reports it."""
+"""A mistake of the user's, in one line that says what to mend."""
 
 import sys
-import warnings
-from collections.abc import Callable, Sequence
-
-from absl import app, flags, logging
-
-from elbert_jax import interruption
 
 
 class UserError(ValueError):
@@ -16,52 +10,3 @@ class UserError(ValueError):
 def warn(message: Warning | str, *_: object) -> None:
     """Tells the user, in one line on standard error, what is amiss but bearable."""
     print("warning:", " ".join(str(message).split()), file=sys.stderr)
-
-
-def run(main: Callable[[Sequence[str]], None]) -> None:
-    """Runs a command's `main` under absl; a UserError is one line and status 2."""
-
-    def parse(argv: Sequence[str]) -> Sequence[str]:
-        try:
-            rest = flags.FLAGS(argv)
-        # A configuration file, or a value for one of its keys, may raise anything.
-        except Exception as error:
-            _stop(_missing_key(error) or f"{error} (--help lists the flags)")
-        if flags.FLAGS["verbosity"].using_default_value:
-            flags.FLAGS.verbosity = logging.WARNING  # libraries narrate at INFO
-        if len(rest) > 1:
-            _stop(f"unexpected argument {rest[1]!r}: flags are written --name=value")
-        return rest
-
-    def guarded(argv: Sequence[str]) -> None:
-        warnings.showwarning = warn
-        interruption.listen()
-        try:
-            main(argv)
-        except UserError as error:
-            _stop(str(error))
-        except AttributeError as error:  # of another command's configuration, perhaps
-            if not (told := _missing_key(error)):
-                raise
-            _stop(told)
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            sys.exit(130)
-        except BrokenPipeError:  # the reader of our output has left, as `head` does
-            sys.stderr.close()
-            sys.exit(141)
-
-    app.run(guarded, flags_parser=parse)
-
-
-def _missing_key(error: Exception) -> str | None:
-    """Returns what to say of a key that a configuration lacks; None of other errors."""
-    for missing in (error, *error.args):  # a nested key's is an AttributeError
-        if isinstance(missing, KeyError):
-            return f"the configuration has no key {' '.join(map(str, missing.args))}"
-    return None
-
-
-def _stop(message: str) -> None:
-    print("error:", " ".join(message.split()), file=sys.stderr)
-    sys.exit(2)

@@ -6,15 +6,16 @@ Run:    python -m elbert_jax.evaluate --model=DIR --file=dev.tsv
 import orjson
 from absl import flags
 
-from elbert_jax import errors, labelled_flags, machine_cache, plots, scorecard
-from elbert_jax.classifier import Classifier
-from elbert_jax.data import output
+from elbert_jax import filesystem, machine_cache
+from elbert_jax.cli import app, dataset_flags
 from elbert_jax.errors import UserError
+from elbert_jax.evaluation import plots, report
+from elbert_jax.inference.classifier import Classifier
 
 _MODEL = flags.DEFINE_string("model", None, "Model directory, or hub id.")
 _FILE = flags.DEFINE_string("file", None, "Labelled .tsv .csv .jsonl or .parquet.")
 _TASK = flags.DEFINE_string("task", None, "A named task instead of a file.")
-flags.adopt_module_key_flags(labelled_flags)
+flags.adopt_module_key_flags(dataset_flags)
 _DELTA = flags.DEFINE_float("delta", None, "Stage 1's threshold, in place of its own.")
 _BY = flags.DEFINE_string("by", None, "Column that groups the texts.")
 _SLOTS = flags.DEFINE_string("slots", None, "Texts in a batch, of 16 tokens; or auto.")
@@ -28,22 +29,22 @@ def main(argv):
     machine_cache.keep_programs()
     if not _MODEL.value:
         raise UserError("give --model=DIR, and --file=FILE or --task=NAME")
-    plot, record = map(output.target, (_PLOT.value, _JSON.value))
+    plot, record = map(filesystem.target, (_PLOT.value, _JSON.value))
     plots.check(plot)
     classifier = Classifier.from_pretrained(_MODEL.value, slots=_SLOTS.value)
     if _DELTA.value is not None:
         classifier.set_delta(_DELTA.value)
-    name, examples = labelled_flags.read(_FILE.value, _TASK.value)
+    name, examples = dataset_flags.read(_FILE.value, _TASK.value)
     several = bool(_TASK.value) and len({e.row.get("split") for e in examples}) > 1
     by = _BY.value or ("split" if several else None)
-    card = scorecard.measure(classifier, examples, _REPEATS.value, by=by)
+    card = report.measure(classifier, examples, _REPEATS.value, by=by)
     print(f"{_MODEL.value} on {name}")
-    print(scorecard.render(card))
+    print(report.render(card))
     if record:
-        with output.writing(str(record)):
+        with filesystem.writing(str(record)):
             record.write_bytes(orjson.dumps(card, option=orjson.OPT_INDENT_2))
     if plot:
-        with output.writing(str(plot)):
+        with filesystem.writing(str(plot)):
             plots.exit_curve(
                 plot,
                 card["curve"],
@@ -55,4 +56,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    app.run(main)

@@ -10,9 +10,8 @@ a picture beside it.
 
 from absl import flags
 
-from elbert_jax import errors, labelled_flags
-from elbert_jax.classifier import Classifier
-from elbert_jax.data import output
+from elbert_jax import filesystem
+from elbert_jax.cli import app, dataset_flags
 from elbert_jax.errors import UserError
 from elbert_jax.explanation import (
     inspection,
@@ -21,13 +20,14 @@ from elbert_jax.explanation import (
     trace_picture,
     trace_text,
 )
+from elbert_jax.inference.classifier import Classifier
 
 _MODEL = flags.DEFINE_string("model", None, "Model directory, or hub id.")
 _TEXT = flags.DEFINE_string("text", None, "The text to follow.")
 _PAIR = flags.DEFINE_string("text_pair", None, "The second text of a pair.")
 _FILE = flags.DEFINE_string("file", None, "Labelled .tsv .csv .jsonl or .parquet.")
 _TASK = flags.DEFINE_string("task", None, "A named task instead of a file.")
-flags.adopt_module_key_flags(labelled_flags)
+flags.adopt_module_key_flags(dataset_flags)
 _EXAMPLES = flags.DEFINE_integer("examples", 3, "Texts of each pattern.", 1, 10)
 _DELTA = flags.DEFINE_float("delta", None, "Stage 1's threshold, in place of its own.")
 _OUTPUT = flags.DEFINE_string("output", "explain.html", "The page to write.")
@@ -42,7 +42,7 @@ def main(argv):
             "give --model=DIR, and --text=TEXT (and --text_pair), --file=FILE or "
             "--task=NAME"
         )
-    page = output.target(_OUTPUT.value)
+    page = filesystem.target(_OUTPUT.value)
     if not page or page.suffix != ".html":
         raise UserError(f"--output={_OUTPUT.value} should end with .html")
     classifier = Classifier.from_pretrained(_MODEL.value)
@@ -57,10 +57,10 @@ def main(argv):
     if not everything:
         raise UserError("no text shows one of the patterns")
     title = f"Looking inside {_MODEL.value}"
-    with output.replacing(str(page)) as file:
+    with filesystem.replacing(str(page)) as file:
         file.write(trace_page.render(title, sections).encode())
     picture = page.with_suffix(".png")
-    with output.replacing(str(picture)) as file:
+    with filesystem.replacing(str(picture)) as file:
         trace_picture.draw(file, everything)
     print(f"the page is {page}, the picture {picture}")
 
@@ -68,9 +68,9 @@ def main(argv):
 def _sections(classifier):
     if _TEXT.value is not None:
         return {"": [inspection.trace(classifier, _TEXT.value, _PAIR.value)]}
-    _, examples = labelled_flags.read(_FILE.value, _TASK.value)
+    _, examples = dataset_flags.read(_FILE.value, _TASK.value)
     return patterns.collect(classifier, examples, _EXAMPLES.value)
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    app.run(main)

@@ -9,15 +9,19 @@ import os
 
 from absl import flags
 
-from elbert_jax import errors, machine_cache, prediction
-from elbert_jax.classifier import Classifier
-from elbert_jax.data import rows
+from elbert_jax import machine_cache
+from elbert_jax.cli import app
+from elbert_jax.data import readers
 from elbert_jax.errors import UserError
+from elbert_jax.inference.classifier import Classifier
+from elbert_jax.serving import files
 
 _MODEL = flags.DEFINE_string("model", None, "A model's directory, or its hub id.")
 _INPUT = flags.DEFINE_string("input", None, "JSONL, CSV, TSV, Parquet, lines; or -.")
 _OUTPUT = flags.DEFINE_string("output", None, "A new file of any of these; or -.")
-_FORMAT = flags.DEFINE_enum("input_format", None, rows.FORMATS, "If no name tells it.")
+_FORMAT = flags.DEFINE_enum(
+    "input_format", None, readers.FORMATS, "If no name tells it."
+)
 _TEXT = flags.DEFINE_string("text_column", None, "By default a usual name.")
 _PAIR = flags.DEFINE_string("text_pair_column", None, "The second text of a pair.")
 _ID = flags.DEFINE_string("id_column", None, "By default id, or the row's number.")
@@ -36,7 +40,7 @@ def main(argv):
     if not (_MODEL.value and _INPUT.value and _OUTPUT.value):
         raise UserError("--model, --input and --output are all needed")
     input, output = map(os.path.expanduser, (_INPUT.value, _OUTPUT.value))
-    prediction.check(input, output)
+    files.check(input, output)
     classifier = Classifier.from_pretrained(
         _MODEL.value,
         slots=_SLOTS.value,
@@ -48,8 +52,8 @@ def main(argv):
         classifier.set_delta(_DELTA.value)
     columns = {"text": _TEXT.value, "text_pair": _PAIR.value, "id": _ID.value}
     reading = {"format": _FORMAT.value, "columns": _COLUMNS.value, **columns}
-    prediction.predict(classifier, input, output, with_text=_WITH_TEXT.value, **reading)
+    files.predict(classifier, input, output, with_text=_WITH_TEXT.value, **reading)
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    app.run(main)

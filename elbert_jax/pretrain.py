@@ -7,7 +7,10 @@ Run:    python -m elbert_jax.pretrain --config=configs/pretrain_mini.py \
 from absl import flags
 from ml_collections import config_flags
 
-from elbert_jax import errors, machine_cache, pretraining
+from elbert_jax import machine_cache
+from elbert_jax.cli import app
+from elbert_jax.errors import UserError
+from elbert_jax.training import pretraining
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Checkpoints, logs and the model.")
@@ -17,11 +20,11 @@ def main(argv):
     del argv
     machine_cache.keep_programs()
     if _CONFIG.value is None or _WORKDIR.value is None:
-        raise errors.UserError(
+        raise UserError(
             "give --config=FILE, a configuration that is there, and --workdir=DIR"
         )
     pretraining.pretrain(_CONFIG.value, _WORKDIR.value)
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    app.run(main)

@@ -13,8 +13,9 @@ import sys
 
 from absl import flags
 
-from elbert_jax import errors, labelled_flags, machine_cache
-from elbert_jax.data import output, tasks
+from elbert_jax import filesystem, machine_cache
+from elbert_jax.cli import app, dataset_flags
+from elbert_jax.data import tasks
 from elbert_jax.errors import UserError
 from elbert_jax.sweeps import sweep_report, sweeping
 from elbert_jax.sweeps.confirmation import Disagreement
@@ -23,7 +24,7 @@ from elbert_jax.sweeps.sweeping import LabelledSet, Plan
 _MODELS = flags.DEFINE_list("models", None, "Directories, or hub ids: [NAME=]DIR.")
 _FILE = flags.DEFINE_list("file", None, "Labelled file: one for all models, or each.")
 _TASK = flags.DEFINE_list("task", None, "Named tasks instead of files.")
-flags.adopt_module_key_flags(labelled_flags)
+flags.adopt_module_key_flags(dataset_flags)
 _METRIC = flags.DEFINE_enum(
     "metric", None, ("accuracy", "f1", "matthews"), "Else the task's, or accuracy."
 )
@@ -45,7 +46,7 @@ def main(argv):
     if len(names) not in (1, len(models)):
         raise UserError(f"{len(models)} models take one set for all, or one each")
     folder = pathlib.Path(_OUTPUT.value).expanduser()
-    with output.writing(str(folder)):
+    with filesystem.writing(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
     cache = pathlib.Path(_CACHE.value or folder / "cache").expanduser()
     speed_ups = [each for each in _CONFIRM.value if each > 0]
@@ -71,10 +72,10 @@ def _split(model: str) -> tuple[str, str]:
 @functools.cache
 def _read(name: str) -> LabelledSet:
     file, task = (None, name) if _TASK.value else (name, None)
-    called, examples = labelled_flags.read(file, task)
+    called, examples = dataset_flags.read(file, task)
     metric = tasks.find(task).metric if task else "accuracy"
     return LabelledSet(called, _METRIC.value or metric, examples)
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    app.run(main)

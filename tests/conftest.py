@@ -10,18 +10,12 @@ import jax
 import pytest
 from absl import flags
 
-from elbert_jax import (
-    Classifier,
-    ConfidenceWindow,
-    albert,
-    hf,
-    interruption,
-    machine_cache,
-    operating_point,
-    prediction,
-)
-from elbert_jax.albert import AlbertConfig
+from elbert_jax import Classifier, ConfidenceWindow, interruption, machine_cache
 from elbert_jax.data.vocabulary import train_tokenizer
+from elbert_jax.hub import operating_point, pretrained
+from elbert_jax.model import albert
+from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.serving import files
 from tests import text_files
 
 # Compilers work on tiny programs for longer than these run: it was half of the tests'
@@ -113,7 +107,7 @@ def answering_model(tmp_path_factory) -> pathlib.Path:
     tokenizer = train_tokenizer(text_files.TEXTS, 60, directory)
     config = _tiny(tokenizer, layers=4, positions=16)
     params = albert.init(config, jax.random.key(1))
-    hf.save(directory, config, params, ("bad", "fair", "good"))
+    pretrained.save(directory, config, params, ("bad", "fair", "good"))
     exit = ConfidenceWindow(delta=0.4, window=2, criterion="label")
     operating_point.save(directory, exit, {})
     return directory
@@ -131,8 +125,8 @@ def answerer(answering_model) -> Classifier:
 @pytest.fixture
 def small_chunks(monkeypatch) -> None:
     """Has files answered a few rows at a time: 4, 4, 8, and 16 of 8 slots."""
-    monkeypatch.setattr(prediction, "_FIRST_CHUNK", 4)
-    monkeypatch.setattr(prediction, "_ROWS_PER_SLOT", 2)
+    monkeypatch.setattr(files, "_FIRST_CHUNK", 4)
+    monkeypatch.setattr(files, "_ROWS_PER_SLOT", 2)
 
 
 @pytest.fixture(scope="module")

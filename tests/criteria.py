@@ -9,8 +9,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from elbert_jax import exits
-from elbert_jax.confidence_window import ConfidenceWindow, Elbert2021
-from elbert_jax.exits import AnyOf, Count, Entropy, FixedDepth, Patience
+from elbert_jax.exits import (
+    AnyOf,
+    ConfidenceWindow,
+    Count,
+    Elbert2021,
+    Entropy,
+    FixedDepth,
+    Patience,
+)
 
 PROPERTY = settings(deadline=None, max_examples=20, derandomize=True)
 

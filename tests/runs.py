@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from configs import default
-from elbert_jax.metric_writer import MetricWriter
+from elbert_jax.training.metric_writer import MetricWriter
 
 ROOT = pathlib.Path(__file__).parents[1]
 _SPEEDS = {"hours", "tokens_per_second", "mfu"}

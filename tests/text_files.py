@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from elbert_jax.data.example import Example
-from elbert_jax.data.rows import BadRow
+from elbert_jax.data.readers import BadRow
 from elbert_jax.data.sources import read_file
 
 WORDS = 'good bad film plot dull naïve 数据 , "quoted" it\'s slow fine'.split()

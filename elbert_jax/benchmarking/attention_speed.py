@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from elbert_jax import throughput
-from elbert_jax.modules import AlbertConfig, attend
-from elbert_jax.throughput import Timed
+from elbert_jax.evaluation import timing
+from elbert_jax.evaluation.timing import Timed
+from elbert_jax.model.layers import AlbertConfig, attend
 
 LENGTHS = (16, 64, 256)
 Attend = Callable[[Array, Array, Array, Array, int, str], Array]  # `modules.attend`
@@ -81,4 +81,4 @@ def measure(
                 unavailable[f"{kind}, {length} tokens"] = reason.splitlines()[0]
                 continue
             calls[kind, length] = lambda call=call: jax.block_until_ready(call())
-    return throughput.measure(calls, repeats), unavailable
+    return timing.measure(calls, repeats), unavailable

@@ -10,14 +10,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from elbert_jax import hf, roofline, throughput
+from elbert_jax import roofline
 from elbert_jax.benchmarking.peers import Peer, Peers, Unavailable
 from elbert_jax.benchmarking.suite import Suite
 from elbert_jax.benchmarking.workload import Workload
-from elbert_jax.classifier import Classifier
 from elbert_jax.data.batching import Encoded
-from elbert_jax.ladder import Answers
-from elbert_jax.throughput import Timed
+from elbert_jax.evaluation import timing
+from elbert_jax.evaluation.timing import Timed
+from elbert_jax.hub import pretrained
+from elbert_jax.inference.buckets import Answers
+from elbert_jax.inference.classifier import Classifier
 
 # The systems, as rows name them.
 FULL, REFILL = "full depth", "slot refill"
@@ -91,7 +93,7 @@ class Bench:
         def peak() -> None:
             rates.append(roofline.peak_flops(self.suite.dtype))
 
-        timed = throughput.measure({**calls, peak: peak}, self.suite.repeats, **options)
+        timed = timing.measure({**calls, peak: peak}, self.suite.repeats, **options)
         self.peak = float(np.median(rates[1:]))  # after the warm-up
         del timed[peak]
         return timed
@@ -114,13 +116,13 @@ class Bench:
         fewer slots where texts are few (but in `slots`).
         """
         config = self.load.config
-        measured = throughput.row(timed, config, encoded, self.peak, full, like)
+        measured = timing.row(timed, config, encoded, self.peak, full, like)
         return {"system": system, "mix": self.mix(mix)} | more | measured
 
     @functools.cached_property
     def _peers(self) -> Peers:
         load, suite = self.load, self.suite
-        hf.save(self.folder, load.config, load.params, load.labels)
+        pretrained.save(self.folder, load.config, load.params, load.labels)
         gpu, texts = jax.default_backend() == "gpu", self.texts(suite.texts)
         sizes, few = suite.peer_sizes, suite.few
         return Peers(self.folder, load.config, gpu, sizes, texts, few)

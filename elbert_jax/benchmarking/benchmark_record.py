@@ -8,10 +8,9 @@ from typing import Any
 
 import orjson
 
-from elbert_jax import tables
+from elbert_jax import filesystem, tables
 from elbert_jax.benchmarking.bench import Part
 from elbert_jax.benchmarking.suite import TARGETS, WANTED, Suite
-from elbert_jax.data import output
 from elbert_jax.errors import UserError
 
 _COLUMNS = {  # of the table, in this order, where a part has them
@@ -60,7 +59,7 @@ class Record:
         Raises:
           UserError: the file holds another benchmark, or none, or cannot be written.
         """
-        self.path = target = output.target(path)
+        self.path = target = filesystem.target(path)
         settings = {**workload, **dataclasses.asdict(suite)}
         del settings["parts"], settings["minutes"]
         fresh = {"settings": settings, "machine": dict(machine)}
@@ -116,7 +115,7 @@ class Record:
     def _save(self) -> None:
         if self.path:
             option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-            with output.replacing(str(self.path)) as file:
+            with filesystem.replacing(str(self.path)) as file:
                 file.write(orjson.dumps(self.data, option=option))
 
     def part(self, name: str) -> str:

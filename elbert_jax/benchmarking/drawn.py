@@ -12,8 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from elbert_jax import albert, evaluation
-from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.benchmarking.workload import Workload, spread
 from elbert_jax.data import batching, synthetic
 from elbert_jax.data.batching import Encoded
@@ -21,7 +19,10 @@ from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.data.vocabulary import train_tokenizer
 from elbert_jax.errors import UserError
 from elbert_jax.exits import Criterion, FixedDepth
-from elbert_jax.text_chunks import Text
+from elbert_jax.inference import full_depth
+from elbert_jax.inference.text_chunks import Text
+from elbert_jax.model import albert
+from elbert_jax.model.albert import AlbertConfig, Params
 
 SHAPES = {
     "tiny": (32, 4, 2),  # hidden size, layers, heads
@@ -138,7 +139,7 @@ class Drawn(Workload):
         """Moves the last layer's logits to mean 0 and deviation 1, so labels differ."""
         sample = self.texts("sst2", 64)
         batches = batching.eval_batches(sample, len(sample))
-        logits = evaluation.every_layer(self.config, params, batches, len(sample))[-1]
+        logits = full_depth.every_layer(self.config, params, batches, len(sample))[-1]
         head, scale = params["classifier"], 1 / logits.std(0)
         moved = (head["bias"] - logits.mean(0)) * scale
         return params | {

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from elbert_jax import baselines, interruption
+from elbert_jax import interruption
 from elbert_jax.benchmarking import curves, drawn, training_speed, workload
 from elbert_jax.benchmarking.bench import (
     ALONE_EXIT,
@@ -23,10 +23,11 @@ from elbert_jax.benchmarking.bench import (
 )
 from elbert_jax.benchmarking.benchmark_record import Record
 from elbert_jax.benchmarking.suite import Suite
-from elbert_jax.classifier import Classifier
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded
 from elbert_jax.errors import UserError
+from elbert_jax.inference import batch_baselines
+from elbert_jax.inference.classifier import Classifier
 
 _LARGE = 17408  # tokens of a batch at most: with one text less, still over 16,384
 
@@ -37,13 +38,13 @@ def systems(bench: Bench) -> Part:
     few, one = workload.first(encoded, suite.alone), bench.classifier(slots=1)
     usual, at_04 = bench.classifier(), bench.classifier(ratio=0.4)
     own = {
-        FULL: (baselines.full_depth, usual, encoded),
-        STATIC: (baselines.static_batches, usual, encoded),
-        SHRINKING: (baselines.shrinking_batches, usual, encoded),
+        FULL: (batch_baselines.full_depth, usual, encoded),
+        STATIC: (batch_baselines.static_batches, usual, encoded),
+        SHRINKING: (batch_baselines.shrinking_batches, usual, encoded),
         REFILL: (Classifier.run, usual, encoded),
         REFILL_04: (Classifier.run, at_04, encoded),
-        ALONE_FULL: (baselines.full_depth, one, few),
-        ALONE_EXIT: (baselines.static_batches, one, few),
+        ALONE_FULL: (batch_baselines.full_depth, one, few),
+        ALONE_EXIT: (batch_baselines.static_batches, one, few),
     }
     peers, unavailable = bench.peers(suite.peers)
     calls = {name: partial(*call) for name, call in own.items()}
@@ -94,10 +95,10 @@ def queue(bench: Bench) -> Part:
     for mix, count in bench.suite.queues:
         encoded = bench.texts(count, mix)
         calls = {
-            FULL: partial(baselines.full_depth, classifier, encoded),
+            FULL: partial(batch_baselines.full_depth, classifier, encoded),
             REFILL: partial(classifier.run, encoded),
         }
-        warm = {FULL: partial(baselines.warm_full_depth, classifier, encoded)}
+        warm = {FULL: partial(batch_baselines.warm_full_depth, classifier, encoded)}
         timed = bench.measure(calls, warm=warm)
         answers = timed[FULL].result
         full, refill = (
@@ -126,7 +127,7 @@ def large(bench: Bench) -> Part:
 
     cut = [rows for rows, _ in batching.cut(texts.lengths, buckets, most)]
     encoded = batching.some_batches(texts, cut, batches)
-    call = partial(baselines.full_depth, classifier, encoded, most)
+    call = partial(batch_baselines.full_depth, classifier, encoded, most)
     timed = bench.measure({FULL: call})[FULL]
     row = bench.row(FULL, timed, encoded, timed.result, mix=mix)
     tokens = int(encoded.lengths.sum())

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from elbert_jax import machine
-from elbert_jax.albert import AlbertConfig
 from elbert_jax.benchmarking import onnx_export
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Batch, Encoded
-from elbert_jax.ladder import Answers
+from elbert_jax.inference.buckets import Answers
+from elbert_jax.model.albert import AlbertConfig
 
 
 class Unavailable(Exception):

@@ -4,11 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from elbert_jax import albert, losses, optimizer, stage, throughput
-from elbert_jax.albert import AlbertConfig
 from elbert_jax.data.batching import Batch
-from elbert_jax.recipes import Lesson
-from elbert_jax.throughput import Timed
+from elbert_jax.evaluation import timing
+from elbert_jax.evaluation.timing import Timed
+from elbert_jax.model import albert
+from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.training import losses, optimizer, stage
+from elbert_jax.training.methods import Lesson
 
 BATCH, LENGTH = 64, 16
 
@@ -45,5 +47,5 @@ def measure(config: AlbertConfig, repeats: int) -> tuple[Timed, Timed]:
         measured["loss"].block_until_ready()
 
     calls = {"forward": lambda: forward(params).block_until_ready(), "step": step}
-    timed = throughput.measure(calls, repeats)
+    timed = timing.measure(calls, repeats)
     return timed["forward"], timed["step"]

@@ -9,15 +9,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from elbert_jax import evaluation
-from elbert_jax.albert import AlbertConfig, Params
-from elbert_jax.classifier import Classifier
 from elbert_jax.data import batching, corpus
 from elbert_jax.data.batching import Encoded, take
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
+from elbert_jax.evaluation import curve
 from elbert_jax.exits import Criterion
-from elbert_jax.text_chunks import Text
+from elbert_jax.inference import full_depth
+from elbert_jax.inference.classifier import Classifier
+from elbert_jax.inference.text_chunks import Text
+from elbert_jax.model.albert import AlbertConfig, Params
 
 _GOLDEN = (5**0.5 - 1) / 2
 _SAMPLE = 2000  # labelled texts that delta is set on
@@ -120,10 +121,10 @@ class Labelled(Workload):
         """The logits of every layer for some of the texts, and their lengths."""
         sample = self.texts("file", _SAMPLE)
         batches = batching.eval_batches(sample, 64)
-        logits = evaluation.every_layer(self.config, self.params, batches, len(sample))
+        logits = full_depth.every_layer(self.config, self.params, batches, len(sample))
         return logits, sample.lengths
 
     def exit_at(self, ratio: float) -> Criterion:
         """Returns the model's own exit with the delta of this FLOPs ratio."""
-        delta = evaluation.delta_for(self.config, *self._sample, self.exit, ratio)
+        delta = curve.delta_for(self.config, *self._sample, self.exit, ratio)
         return dataclasses.replace(self.exit, delta=delta)

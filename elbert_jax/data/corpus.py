@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from elbert_jax.data import rows, sources, tasks
+from elbert_jax.data import readers, sources, tasks
 from elbert_jax.data.batching import Encoded
 from elbert_jax.data.example import Example
 from elbert_jax.data.tasks import Task
@@ -199,7 +199,7 @@ def read_file(file: str, **columns: Any) -> list[Example]:
     Raises:
       UserError: no row is left, or the file cannot be used.
     """
-    readable = rows.without_bad(sources.read_file(file, **columns), file)
+    readable = readers.without_bad(sources.read_file(file, **columns), file)
     return _labelled(list(readable), file)
 
 
@@ -220,11 +220,11 @@ def _unlabelled(data: Config) -> list[Example]:
         "text": data.text_column or None,
         "text_pair": data.text_pair_column or None,
     }
-    if rows.format_of(file) == "txt":  # a text a line
+    if readers.format_of(file) == "txt":  # a text a line
         columns = {}
     named = _names(data.columns)
     read = sources.read_file(file, columns=named, labelled=False, **columns)
-    examples = list(rows.without_bad(read, file))
+    examples = list(readers.without_bad(read, file))
     if not examples:
         raise UserError(f"{file} holds no text")
     return examples

@@ -4,8 +4,8 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
-from elbert_jax.data import rows
-from elbert_jax.data.rows import BadRow
+from elbert_jax.data import readers
+from elbert_jax.data.readers import BadRow
 from elbert_jax.errors import UserError
 
 Document = list[str]  # its paragraphs; none is blank
@@ -24,8 +24,8 @@ def read(files: Sequence[str], text_column: str = "text") -> Iterator[Document]:
       UserError: a file is not there or damaged.
     """
     for file in files:
-        lines = rows.without_bad(_texts(file, text_column), file)
-        if rows.format_of(file) == "txt":
+        lines = readers.without_bad(_texts(file, text_column), file)
+        if readers.format_of(file) == "txt":
             yield from _paragraphs(lines)
         else:
             for text in lines:
@@ -40,7 +40,7 @@ def digest(files: Sequence[str], *others: object) -> str:
     """
     hashed = hashlib.sha256(repr(others).encode())
     for name in files:
-        hashed.update(rows.format_of(name).encode())
+        hashed.update(readers.format_of(name).encode())
         try:
             with open(os.path.expanduser(name), "rb") as file:
                 hashed.update(hashlib.file_digest(file, "sha256").digest())
@@ -50,8 +50,8 @@ def digest(files: Sequence[str], *others: object) -> str:
 
 
 def _texts(file: str, column: str) -> Iterator[str | BadRow]:
-    format = rows.format_of(file)
-    for row in rows.read(file, format):
+    format = readers.format_of(file)
+    for row in readers.read(file, format):
         if isinstance(row, BadRow):
             yield row
         else:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 import grain
 import numpy as np
 
-from elbert_jax import masking
+from elbert_jax.data import masking
 from elbert_jax.data.token_store import TokenStore
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError

@@ -9,9 +9,9 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from elbert_jax.data import rows, synthetic
+from elbert_jax.data import readers, synthetic
 from elbert_jax.data.example import Example
-from elbert_jax.data.rows import BadRow
+from elbert_jax.data.readers import BadRow
 from elbert_jax.data.tasks import Task
 from elbert_jax.errors import UserError
 
@@ -74,8 +74,8 @@ def read_file(
       UserError: the file or a named column is not there, or the file is damaged.
     """
     path = str(path)
-    format = format or ("txt" if path == "-" else rows.format_of(path))
-    source = rows.read(path, format, columns)
+    format = format or ("txt" if path == "-" else readers.format_of(path))
+    source = readers.read(path, format, columns)
     named = _Columns(text, text_pair, label, id)
     head, found = [], {}
     for item in itertools.islice(source, _PEEK):

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from transformers import AlbertTokenizer, BertTokenizer, PreTrainedTokenizerFast
 
-from elbert_jax import hub
 from elbert_jax.errors import UserError
+from elbert_jax.hub import download
 
 TRUNCATIONS = ("head", "tail", "head+tail")  # what is kept of a longer text
 _T = TypeVar("_T")
@@ -66,7 +66,7 @@ class Tokenizer:
         Raises:
           UserError: there is no such directory or model, or no vocabulary in it.
         """
-        directory = hub.directory(name)
+        directory = download.directory(name)
         try:
             hf = _open(directory)
         except UserError:

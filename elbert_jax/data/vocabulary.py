@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import sentencepiece
 from tokenizers import normalizers
 
-from elbert_jax.data import output
+from elbert_jax import filesystem
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
 
@@ -77,7 +77,7 @@ def train_tokenizer(
             raise fault from None
         reason = str(error).rpartition("] ")[2] or "the corpus is empty"
         raise UserError(f"cannot find {vocab_size} pieces: {reason}") from error
-    with output.replacing(str(directory / "spiece.model")) as file:
+    with filesystem.replacing(str(directory / "spiece.model")) as file:
         file.write(model.getvalue())
     return Tokenizer.load(directory)
 

@@ -21,13 +21,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from elbert_jax import evaluation, exit_grid, significance
-from elbert_jax.albert import AlbertConfig
-from elbert_jax.classifier import Classifier
 from elbert_jax.data.batching import Encoded
 from elbert_jax.errors import UserError
-from elbert_jax.exits import Criterion, FixedDepth
-from elbert_jax.speed import Speed
+from elbert_jax.evaluation import curve, significance
+from elbert_jax.evaluation.speed import Speed
+from elbert_jax.exits import Criterion, FixedDepth, grid
+from elbert_jax.inference.classifier import Classifier
+from elbert_jax.model.albert import AlbertConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +80,7 @@ def measure(classifier: Classifier, encoded: Encoded, goal: Goal) -> list[Point]
     Raises:
       UserError: the exit has no path, or the model gives no numbers.
     """
-    exit_grid.grid(classifier.exit, classifier.config)  # which refuses at once
+    grid.grid(classifier.exit, classifier.config)  # which refuses at once
     logits, config = classifier.every_layer(encoded), classifier.config
     labels, lengths = encoded.labels, encoded.lengths
     return path(config, logits, labels, lengths, classifier.exit, goal)
@@ -101,13 +101,13 @@ def path(
     """
 
     def point(name: str, criterion: Criterion, bound: float | None) -> Point:
-        row = evaluation.at_exit(config, logits, labels, lengths, criterion)
+        row = curve.at_exit(config, logits, labels, lengths, criterion)
         changes, p_value = (row["lost"], row["gained"], len(labels)), 0.0
         if bound is not None:
             p_value = significance.p_value(*changes, bound, goal.level)
         return Point(name, criterion, row, p_value)
 
-    moved = exit_grid.grid(criterion, config)
+    moved = grid.grid(criterion, config)
     return [
         point("full depth", FixedDepth(config.num_hidden_layers), None),
         *(point(*named, goal.max_accuracy_drop) for named in moved.items()),

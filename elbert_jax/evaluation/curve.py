@@ -1,40 +1,21 @@
 """One full-depth pass, then every exit criterion replayed over it."""
 
 import dataclasses
-import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from elbert_jax import albert, exit_settings, exits, flops, metrics
-from elbert_jax.albert import AlbertConfig, Params
-from elbert_jax.confidence_window import ConfidenceWindow
-from elbert_jax.data.batching import Batch
-from elbert_jax.exits import Criterion
+from elbert_jax import exits
+from elbert_jax.evaluation import metrics
+from elbert_jax.exits import ConfidenceWindow, Criterion, registry
+from elbert_jax.model import flops
+from elbert_jax.model.albert import AlbertConfig
 
 # The papers' curves run from 0.1 to 1.0; a model that is surer of itself needs less.
 DELTAS = (0.001, 0.003, 0.01, 0.03, *(round(0.1 * step, 1) for step in range(1, 11)))
-
-
-@functools.partial(jax.jit, static_argnames="config")
-def _forward(config: AlbertConfig, params: Params, batch: Batch) -> jax.Array:
-    return albert.bind(config, params)(*batch.inputs)
-
-
-def every_layer(
-    config: AlbertConfig, params: Params, batches: Iterable[Batch], texts: int
-) -> Float[np.ndarray, "D M C"]:
-    """Returns the logits of every layer for a corpus of `texts` texts, in its order."""
-    shape = (config.num_hidden_layers, texts, config.num_labels)
-    logits = np.zeros(shape, np.float32)
-    for batch in batches:
-        real = batch.weight > 0
-        output = np.asarray(_forward(config, params, batch))
-        logits[:, batch.index[real]] = output[:, real]
-    return logits
 
 
 def layer_accuracy(
@@ -133,7 +114,7 @@ def curve(
         for delta in DELTAS
     ]
     return [
-        exit_settings.to_dict(criterion)
+        registry.to_dict(criterion)
         | at_exit(config, logits, labels, lengths, criterion)
         for criterion in criteria
     ]

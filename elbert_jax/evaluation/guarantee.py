@@ -6,10 +6,11 @@ from typing import Any
 
 import orjson
 
-from elbert_jax import calibration, machine, tables
-from elbert_jax.calibration import Goal, Point
+from elbert_jax import machine, tables
 from elbert_jax.data.example import Example
-from elbert_jax.speed import Speed
+from elbert_jax.evaluation import calibration
+from elbert_jax.evaluation.calibration import Goal, Point
+from elbert_jax.evaluation.speed import Speed
 
 _METHOD = (
     "fixed sequence testing (Learn then Test), exact p-values of the paired accuracy "

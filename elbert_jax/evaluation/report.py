@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from elbert_jax import baselines, evaluation, exits, tables, throughput
-from elbert_jax.classifier import Classifier
+from elbert_jax import exits, tables
 from elbert_jax.data import corpus
 from elbert_jax.data.example import Example
 from elbert_jax.errors import UserError
+from elbert_jax.evaluation import curve, timing
+from elbert_jax.inference import batch_baselines
+from elbert_jax.inference.classifier import Classifier
 
 
 def measure(
@@ -38,15 +40,17 @@ def measure(
         classifier.tokenizer, examples, classifier.labels, classifier.max_length
     )
     logits, config = classifier.every_layer(encoded), classifier.config
-    report = evaluation.report(
+    report = curve.report(
         config, logits, encoded.labels, encoded.lengths, classifier.exit
     )
     replayed = np.asarray(exits.exit_layer(classifier.exit, logits).layer)
     calls = {
-        "full depth": functools.partial(baselines.full_depth, classifier, encoded),
+        "full depth": functools.partial(
+            batch_baselines.full_depth, classifier, encoded
+        ),
         "slot refill": functools.partial(classifier.run, encoded),
     }
-    timed = throughput.measure(calls, repeats)
+    timed = timing.measure(calls, repeats)
     answers = timed["slot refill"].result
     right = {
         "full_depth": logits[-1].argmax(-1) == encoded.labels,

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import tqdm
 
-from elbert_jax.classifier import Classifier
 from elbert_jax.exits import Criterion
-from elbert_jax.text_chunks import Text
+from elbert_jax.inference.classifier import Classifier
+from elbert_jax.inference.text_chunks import Text
 
 Speed = dict[str, float]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from elbert_jax import flops
-from elbert_jax.albert import AlbertConfig
 from elbert_jax.data.batching import Encoded
-from elbert_jax.ladder import Answers
+from elbert_jax.inference.buckets import Answers
+from elbert_jax.model import flops
+from elbert_jax.model.albert import AlbertConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from elbert_jax.exits import first_rule, probabilities, puzzlement, register
+from elbert_jax.exits.base import first_rule, probabilities, puzzlement, register
 
 
 def _check(criterion: str, known: tuple[str, ...], window: int) -> None:

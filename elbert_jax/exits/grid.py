@@ -5,10 +5,18 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from elbert_jax.albert import AlbertConfig
-from elbert_jax.confidence_window import ConfidenceWindow, Elbert2021
 from elbert_jax.errors import UserError
-from elbert_jax.exits import AnyOf, Count, Criterion, Entropy, FixedDepth, Patience
+from elbert_jax.exits import (
+    AnyOf,
+    ConfidenceWindow,
+    Count,
+    Criterion,
+    Elbert2021,
+    Entropy,
+    FixedDepth,
+    Patience,
+)
+from elbert_jax.model.albert import AlbertConfig
 
 # Thresholds on uncertainty, as shares of the largest there is: 1, 2, 5 a decade where a
 # model is sure, then twentieths.

@@ -6,8 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from elbert_jax.confidence_window import ConfidenceWindow, Elbert2021
-from elbert_jax.exits import AnyOf, Count, Criterion, Entropy, FixedDepth, Patience
+from elbert_jax.exits import (
+    AnyOf,
+    ConfidenceWindow,
+    Count,
+    Criterion,
+    Elbert2021,
+    Entropy,
+    FixedDepth,
+    Patience,
+)
 
 _BY_NAME = {
     "confidence_window": ConfidenceWindow,

@@ -16,8 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from elbert_jax.confidence_window import ConfidenceWindow
-from elbert_jax.exits import AnyOf, Criterion
+from elbert_jax.exits import AnyOf, ConfidenceWindow, Criterion
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -23,14 +23,16 @@ import numpy as np
 import scipy.special
 from jaxtyping import Array, Bool, Float
 
-from elbert_jax import albert, exits, rules
-from elbert_jax.albert import AlbertConfig, Attention, Params
-from elbert_jax.classifier import Classifier, Result
+from elbert_jax import exits
 from elbert_jax.data import batching, tokenization
 from elbert_jax.data.batching import Batch, Encoded
 from elbert_jax.data.tokenization import Piece, Tokenizer
 from elbert_jax.errors import UserError
-from elbert_jax.rules import Rule
+from elbert_jax.exits import rules
+from elbert_jax.exits.rules import Rule
+from elbert_jax.inference.classifier import Classifier, Result
+from elbert_jax.model import albert
+from elbert_jax.model.albert import AlbertConfig, Attention, Params
 
 
 @dataclasses.dataclass(frozen=True)

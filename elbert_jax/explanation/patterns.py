@@ -15,12 +15,12 @@ import scipy.special
 from jaxtyping import Float, Int
 
 from elbert_jax import exits
-from elbert_jax.classifier import Classifier
 from elbert_jax.data import corpus
 from elbert_jax.data.example import Example
 from elbert_jax.exits import Criterion
 from elbert_jax.explanation import inspection
 from elbert_jax.explanation.inspection import Trace
+from elbert_jax.inference.classifier import Classifier
 
 SIMPLE = "Simple input, simple exit"  # and all layers beyond agree
 MENDED = "Overthinking, mended by early exit"  # full depth is wrong

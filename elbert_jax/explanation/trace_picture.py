@@ -6,9 +6,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from elbert_jax.evaluation.plots import plt
 from elbert_jax.explanation import trace_text
 from elbert_jax.explanation.inspection import Trace
-from elbert_jax.plots import plt
 
 _TOKENS = 60  # that a picture of a long text names, the most attended ones
 

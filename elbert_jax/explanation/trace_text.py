@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float
 
 from elbert_jax import tables
+from elbert_jax.exits.rules import Rule
 from elbert_jax.explanation.inspection import Trace
-from elbert_jax.rules import Rule
 
 _CLASSES, _WORDS = 6, 3  # how many there is room to name
 

@@ -6,11 +6,9 @@ from typing import Any
 
 import orjson
 
-from elbert_jax import exit_settings
-from elbert_jax.confidence_window import ConfidenceWindow
-from elbert_jax.data import output
+from elbert_jax import filesystem
 from elbert_jax.errors import UserError
-from elbert_jax.exits import Criterion
+from elbert_jax.exits import ConfidenceWindow, Criterion, registry
 
 _FILE = "operating_point.json"
 
@@ -36,8 +34,8 @@ def save(
       UserError: it cannot be written.
     """
     path = directory / _FILE
-    point = {"exit": exit_settings.to_dict(criterion), "measured": measured, **grounds}
-    with output.replacing(str(path)) as file:
+    point = {"exit": registry.to_dict(criterion), "measured": measured, **grounds}
+    with filesystem.replacing(str(path)) as file:
         file.write(orjson.dumps(point, option=orjson.OPT_INDENT_2))
     return path
 
@@ -52,6 +50,6 @@ def load(directory: pathlib.Path) -> Criterion:
     if not path.exists():
         return ConfidenceWindow()
     try:
-        return exit_settings.from_dict(orjson.loads(path.read_bytes())["exit"])
+        return registry.from_dict(orjson.loads(path.read_bytes())["exit"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is no operating point: {error}") from error

@@ -18,10 +18,10 @@ import orjson
 import safetensors.numpy
 from jaxtyping import Array
 
-from elbert_jax import hub, weight_table
-from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.errors import UserError
-from elbert_jax.weight_table import CLASSIFIER, Model, Weight
+from elbert_jax.hub import download, weight_table
+from elbert_jax.hub.weight_table import CLASSIFIER, Model, Weight
+from elbert_jax.model.albert import AlbertConfig, Params
 
 DTYPES = ("float32", "float16")  # of files
 # Buffers that old versions stored.
@@ -98,14 +98,14 @@ def load(
     Raises:
       UserError: names the file, setting or tensor that is missing, wrong or unknown.
     """
-    directory = hub.directory(
+    directory = download.directory(
         source,
         revision=revision,
         local_files_only=local_files_only,
         allow_pickle=allow_pickle,
     )
     num_labels = model.num_labels or num_labels
-    settings = hub.read_json(directory / hub.CONFIG)
+    settings = download.read_json(directory / download.CONFIG)
     try:
         own = _own(settings)
         reshaped = num_hidden_layers not in (None, settings.get("num_hidden_layers"))
@@ -114,8 +114,8 @@ def load(
         heads = model.exit_heads or exit_heads or own["exit_heads"]
         config, labels = _parse(settings, num_labels, heads)
     except ValueError as error:
-        raise UserError(f"{directory / hub.CONFIG}: {error}") from error
-    tensors = hub.read_tensors(directory, allow_pickle)
+        raise UserError(f"{directory / download.CONFIG}: {error}") from error
+    tensors = download.read_tensors(directory, allow_pickle)
 
     prefix = "albert." if any(name.startswith("albert.") for name in tensors) else ""
     rows = weight_table.weights(config, prefix, model)
@@ -223,8 +223,8 @@ def save(
     directory.mkdir(parents=True, exist_ok=True)
     option = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
     for name, data in (
-        (hub.WEIGHTS, safetensors.numpy.save(tensors, metadata={"format": "pt"})),
-        (hub.CONFIG, orjson.dumps(settings, option=option)),
+        (download.WEIGHTS, safetensors.numpy.save(tensors, metadata={"format": "pt"})),
+        (download.CONFIG, orjson.dumps(settings, option=option)),
     ):
         partial = directory / f"{name}.partial"
         partial.write_bytes(data)

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import jax
 from jaxtyping import Array
 
-from elbert_jax import albert, masked_lm
-from elbert_jax.albert import AlbertConfig, Params
+from elbert_jax.model import albert, pretraining_heads
+from elbert_jax.model.albert import AlbertConfig, Params
 
 # Module by module: our name, then theirs.
 _BODY = {  # theirs follow "albert.", except in a bare AlbertModel; ours, `Model.body`
@@ -55,7 +55,7 @@ CLASSIFIER = Model(
 )
 PRETRAINING = Model(
     "AlbertForPreTraining",
-    masked_lm.init,
+    pretraining_heads.init,
     "albert.",
     {
         "albert.classifier": "sop_classifier.classifier",

@@ -15,13 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from elbert_jax import albert, engine, ladder
-from elbert_jax.albert import AlbertConfig, Params
-from elbert_jax.classifier import Classifier
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Batch, Encoded, Room, room
 from elbert_jax.exits import Criterion
-from elbert_jax.ladder import Answers
+from elbert_jax.inference import buckets, engine
+from elbert_jax.inference.buckets import Answers
+from elbert_jax.inference.classifier import Classifier
+from elbert_jax.model import albert
+from elbert_jax.model.albert import AlbertConfig, Params
 
 _LEAST = 32  # texts of a batch with early exit
 _SIZES = 8  # that a shrinking batch may have: each compiles
@@ -116,7 +117,7 @@ def static_batches(
         _, left = engine.advance(
             classifier.params,
             engine.start(config, classifier.exit, len(rows), length),
-            ladder.queue(encoded, rows, ids, length, len(rows)),
+            buckets.queue(encoded, rows, ids, length, len(rows)),
             classifier.exit,
             0,
             config=config,

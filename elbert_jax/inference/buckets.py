@@ -13,12 +13,12 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float, Int
 
-from elbert_jax import engine
-from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded
-from elbert_jax.engine import Finished, Queue, Slots
 from elbert_jax.exits import Criterion
+from elbert_jax.inference import engine
+from elbert_jax.inference.engine import Finished, Queue, Slots
+from elbert_jax.model.albert import AlbertConfig, Params
 
 ROWS_PER_SLOT = 16  # of a queue, which is embedded as a whole
 _EVERYWHERE, _BY_DEVICE = PartitionSpec(), PartitionSpec("device")

@@ -16,12 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 import orjson
 
-from elbert_jax import engine, machine_cache
-from elbert_jax.albert import AlbertConfig, Params
+from elbert_jax import machine_cache
 from elbert_jax.data import batching
-from elbert_jax.engine import Queue
 from elbert_jax.errors import UserError
 from elbert_jax.exits import FixedDepth
+from elbert_jax.inference import engine
+from elbert_jax.inference.engine import Queue
+from elbert_jax.model.albert import AlbertConfig, Params
 
 _TEXTS_PER_SLOT = 16  # fewer, and the drain at the end would be long
 _LENGTH = 32  # of the rows that are measured

@@ -14,24 +14,18 @@ import scipy.special
 import tqdm
 from jaxtyping import Float
 
-from elbert_jax import (
-    budget,
-    evaluation,
-    exit_settings,
-    exits,
-    hf,
-    operating_point,
-    text_chunks,
-)
-from elbert_jax.albert import AlbertConfig, Params
+from elbert_jax import exits
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
-from elbert_jax.exits import Criterion
-from elbert_jax.ladder import Answers, Ladder, device_mesh
-from elbert_jax.layout import Layout
-from elbert_jax.text_chunks import Text, TextChunks
+from elbert_jax.exits import Criterion, registry
+from elbert_jax.hub import operating_point, pretrained
+from elbert_jax.inference import capacity, full_depth, text_chunks
+from elbert_jax.inference.buckets import Answers, Ladder, device_mesh
+from elbert_jax.inference.layout import Layout
+from elbert_jax.inference.text_chunks import Text, TextChunks
+from elbert_jax.model.albert import AlbertConfig, Params
 
 Result = dict[str, Any]
 
@@ -81,7 +75,7 @@ class Classifier:
         self.training = training
         positions = config.max_position_embeddings
         self.max_length = min(max_length or tokenizer.max_length, positions)
-        chosen = budget.choose(slots, params, config)
+        chosen = capacity.choose(slots, params, config)
         self.layout = Layout(chosen, device_mesh(devices), self.max_length)
         self._warned_of_truncation = False
 
@@ -118,7 +112,9 @@ class Classifier:
         Raises:
           UserError: it is not there, or no ALBERT.
         """
-        loaded = hf.load(name, revision=revision, local_files_only=local_files_only)
+        loaded = pretrained.load(
+            name, revision=revision, local_files_only=local_files_only
+        )
         if loaded.initialised:
             warnings.warn(
                 f"{name} has no {', '.join(loaded.initialised)}: they are random, so "
@@ -149,9 +145,9 @@ class Classifier:
         Raises:
           UserError: the criterion has none, or it is below 0.
         """
-        moved = exit_settings.to_dict(self.exit)
+        moved = registry.to_dict(self.exit)
         try:
-            self.exit = exit_settings.from_dict(moved | {"delta": float(delta)})
+            self.exit = registry.from_dict(moved | {"delta": float(delta)})
         except (TypeError, ValueError) as error:
             raise UserError(f"delta: {error}") from error
 
@@ -159,7 +155,7 @@ class Classifier:
         """Writes a directory that `from_pretrained` and `transformers` open."""
         directory = pathlib.Path(directory)
         params, training = self.params, self.training
-        hf.save(directory, self.config, params, self.labels, training=training)
+        pretrained.save(directory, self.config, params, self.labels, training=training)
         self.tokenizer.save(directory)
         operating_point.save(directory, self.exit, {})
 
@@ -290,7 +286,7 @@ class Classifier:
             batching.pad(encoded, rows, length, min(int(room(np.array(length))), texts))
             for rows, length in tqdm.tqdm(cut, unit="batch", leave=False, disable=None)
         )
-        logits = evaluation.every_layer(self.config, self.params, batches, texts)
+        logits = full_depth.every_layer(self.config, self.params, batches, texts)
         if not np.isfinite(logits).all():
             raise UserError("the model's logits are not finite: check its weights")
         return logits

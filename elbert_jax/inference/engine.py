@@ -25,9 +25,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from elbert_jax import albert
-from elbert_jax.albert import Albert, AlbertConfig, Params
 from elbert_jax.exits import Criterion
+from elbert_jax.model import albert
+from elbert_jax.model.albert import Albert, AlbertConfig, Params
 
 EMPTY = -1  # in place of a text's number
 

@@ -7,11 +7,11 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Int
 
-from elbert_jax.albert import AlbertConfig, Params
-from elbert_jax.budget import Budget
 from elbert_jax.data import batching
 from elbert_jax.exits import Criterion
-from elbert_jax.ladder import ROWS_PER_SLOT, Ladder, on_each
+from elbert_jax.inference.buckets import ROWS_PER_SLOT, Ladder, on_each
+from elbert_jax.inference.capacity import Budget
+from elbert_jax.model.albert import AlbertConfig, Params
 
 _FEW_ROWS_PER_SLOT = 4  # of queues, where texts are few
 _TEXTS_PER_BUCKET = 2  # times its slots: of fewer a padded length is not worth it

@@ -22,8 +22,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from elbert_jax import exit_heads
-from elbert_jax.modules import (
+from elbert_jax.model import heads
+from elbert_jax.model.layers import (
     ACTIVATIONS,
     AlbertConfig,
     LayerNorm,
@@ -145,7 +145,7 @@ class Albert(nnx.Module):
         )
         self.pooler = Linear(config, config.hidden_size, config.hidden_size, rngs)
         self.classifier = Linear(config, config.hidden_size, config.num_labels, rngs)
-        self.exit_heads = exit_heads.build(config, rngs)
+        self.exit_heads = heads.build(config, rngs)
 
     def embed(
         self,
@@ -202,7 +202,7 @@ class Albert(nnx.Module):
         logits = self.classifier(dropped)
         if self.exit_heads is None or mask is None or depth is None:
             return logits
-        early = exit_heads.classify(self.exit_heads, x, mask, pooled, depth, rngs=rngs)
+        early = heads.classify(self.exit_heads, x, mask, pooled, depth, rngs=rngs)
         is_last = jnp.reshape(depth == self.config.num_hidden_layers, (-1, 1))
         return jnp.where(is_last, logits, early)
 

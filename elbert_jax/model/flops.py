@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from elbert_jax.albert import AlbertConfig
-from elbert_jax.exit_heads import WIDTH
+from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.model.heads import WIDTH
 
 
 def layer_per_token(config: AlbertConfig, length: ArrayLike) -> np.ndarray:

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from elbert_jax.modules import AlbertConfig, Linear, attend, drop
+from elbert_jax.model.layers import AlbertConfig, Linear, attend, drop
 
 WIDTH = 128  # of the narrow shapes
 ATTENTION_HEADS = 2

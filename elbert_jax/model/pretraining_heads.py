@@ -18,8 +18,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from elbert_jax.albert import Albert, AlbertConfig, Params
-from elbert_jax.modules import ACTIVATIONS, LayerNorm, Linear, product
+from elbert_jax.model.albert import Albert, AlbertConfig, Params
+from elbert_jax.model.layers import ACTIVATIONS, LayerNorm, Linear, product
 
 
 class MaskedLMHead(nnx.Module):

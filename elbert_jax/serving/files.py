@@ -21,14 +21,15 @@ import pyarrow
 import pyarrow.parquet
 import tqdm
 
-from elbert_jax import exit_settings, interruption
-from elbert_jax.answers import AnswerFile, StandardOutput
-from elbert_jax.classifier import Classifier
-from elbert_jax.data import rows, sources
+from elbert_jax import interruption
+from elbert_jax.data import readers, sources
 from elbert_jax.data.example import Example
-from elbert_jax.data.output import Row
-from elbert_jax.data.rows import BadRow
+from elbert_jax.data.readers import BadRow
+from elbert_jax.data.writers import Row
 from elbert_jax.errors import UserError, warn
+from elbert_jax.exits import registry
+from elbert_jax.inference.classifier import Classifier
+from elbert_jax.serving.prediction_writer import AnswerFile, StandardOutput
 
 # Rows answered and kept together. Many keep the slots full; few show progress soon, and
 # cost little when a job is killed: so chunks double from the one to the other.
@@ -177,7 +178,7 @@ def _digest(classifier: Classifier) -> str:
     settings = [
         dataclasses.asdict(classifier.config),
         classifier.labels,
-        exit_settings.to_dict(classifier.exit),
+        registry.to_dict(classifier.exit),
         classifier.max_length,
         classifier.tokenizer.truncation,
         classifier.tokenizer.hf.backend_tokenizer.to_str(),
@@ -201,7 +202,7 @@ def _row_count(
     """Returns about how many rows there are, or None where that is dear to know."""
     if not os.path.isfile(path) or path.lower().endswith((".gz", ".xz")):
         return None
-    format = format or rows.format_of(path)
+    format = format or readers.format_of(path)
     with contextlib.suppress(OSError, pyarrow.ArrowException):  # the reader will tell
         if format == "parquet":
             return pyarrow.parquet.read_metadata(path).num_rows

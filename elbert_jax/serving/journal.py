@@ -9,8 +9,9 @@ from typing import Any
 
 import orjson
 
-from elbert_jax.data import output
-from elbert_jax.data.output import Row
+from elbert_jax import filesystem
+from elbert_jax.data import writers
+from elbert_jax.data.writers import Row
 from elbert_jax.errors import UserError
 
 
@@ -40,10 +41,10 @@ class Journal:
         self.path = path
         self.rows = 0  # done so far
         header = orjson.dumps(job, option=orjson.OPT_APPEND_NEWLINE)
-        with output.writing(path):
+        with filesystem.writing(path):
             self._file = open(path, "a+b")
             try:
-                output.hold(self._file, f"another process is writing {path}")
+                filesystem.hold(self._file, f"another process is writing {path}")
                 self._file.seek(0)
                 self._begin(self._file.readline(), header)
                 self._cut(chunk_size)
@@ -75,8 +76,8 @@ class Journal:
 
     def append(self, rows: Sequence[Row]) -> None:
         """Writes a chunk down; it is on the disk when this returns."""
-        with output.writing(self.path):
-            self._file.writelines(output.json_lines(rows))
+        with filesystem.writing(self.path):
+            self._file.writelines(writers.json_lines(rows))
             self._file.flush()
             os.fsync(self._file.fileno())
         self.rows += len(rows)

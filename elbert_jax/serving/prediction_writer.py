@@ -14,10 +14,11 @@ from typing import Any
 
 import tqdm
 
-from elbert_jax.data import output
-from elbert_jax.data.output import Row
+from elbert_jax import filesystem
+from elbert_jax.data import writers
+from elbert_jax.data.writers import Row
 from elbert_jax.errors import UserError
-from elbert_jax.journal import Journal
+from elbert_jax.serving.journal import Journal
 
 _COLUMNS = ("id", "label", "score", "exit_layer", "rule")
 
@@ -50,8 +51,8 @@ class StandardOutput(contextlib.nullcontext):
 
     def append(self, chunk: Sequence[Row]) -> None:
         """Writes a chunk."""
-        with output.writing("standard output"):
-            sys.stdout.buffer.writelines(output.json_lines(_answered(chunk)))
+        with filesystem.writing("standard output"):
+            sys.stdout.buffer.writelines(writers.json_lines(_answered(chunk)))
             sys.stdout.buffer.flush()
         for row in _bad(chunk):
             tqdm.tqdm.write(f"line {row['line']}: {row['error']}", file=sys.stderr)
@@ -81,8 +82,8 @@ class AnswerFile(contextlib.AbstractContextManager):
     @staticmethod
     def check(path: str, source: str) -> None:
         """Raises a UserError where an AnswerFile cannot come from a file `source`."""
-        if pathlib.Path(path).suffix not in output.SUFFIXES:
-            known = ", ".join(output.SUFFIXES)
+        if pathlib.Path(path).suffix not in writers.SUFFIXES:
+            known = ", ".join(writers.SUFFIXES)
             raise UserError(f"--output={path} should end with {known}, or be -")
         for own in (path, f"{path}.partial", f"{path}.errors.jsonl", f"{path}.tmp"):
             if os.path.exists(source) and os.path.exists(own):
@@ -103,10 +104,10 @@ class AnswerFile(contextlib.AbstractContextManager):
         """Makes the journal's rows the file; returns what `count` says of them."""
         counts = count(self.journal)
         if counts["bad"]:
-            output.write(self.bad_rows, lambda: _bad(self.journal), ())
+            writers.write(self.bad_rows, lambda: _bad(self.journal), ())
         else:  # of an earlier job
             pathlib.Path(self.bad_rows).unlink(missing_ok=True)
-        output.write(self.path, lambda: _answered(self.journal), _COLUMNS)
+        writers.write(self.path, lambda: _answered(self.journal), _COLUMNS)
         self.journal.remove()
         return counts
 

@@ -14,11 +14,13 @@ import numpy as np
 import tqdm
 from jaxtyping import Bool, Float
 
-from elbert_jax import baselines, exits, throughput
-from elbert_jax.classifier import Classifier
+from elbert_jax import exits
 from elbert_jax.data.batching import Encoded
+from elbert_jax.evaluation import timing
 from elbert_jax.exits import Criterion
-from elbert_jax.ladder import Answers
+from elbert_jax.inference import batch_baselines
+from elbert_jax.inference.buckets import Answers
+from elbert_jax.inference.classifier import Classifier
 
 EDGE = 1e-5  # a text this near to its rule's edge may leave on either side of it
 FACTS = (
@@ -122,7 +124,7 @@ def confirm(
         )
         for each in criteria
     ]
-    calls = {"full depth": baselines.full_depth}
+    calls = {"full depth": batch_baselines.full_depth}
     calls |= {str(each.criterion): each for each in claims}
     total = len(calls) * (repeats + 1)
     with tqdm.tqdm(total=total, unit="run", leave=False, disable=None) as bar:
@@ -133,7 +135,7 @@ def confirm(
             return answers
 
         counting = {n: functools.partial(counted, call) for n, call in calls.items()}
-        timed = throughput.measure(counting, repeats)
+        timed = timing.measure(counting, repeats)
     full, *others = timed.values()
     return [
         {

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import matplotlib
 
-from elbert_jax import plots
-from elbert_jax.plots import BLACK, COLOURS
+from elbert_jax.evaluation import plots
+from elbert_jax.evaluation.plots import BLACK, COLOURS
 from elbert_jax.sweeps import trade_off, trade_off_plots
 from elbert_jax.sweeps.trade_off import Row
 

@@ -6,10 +6,18 @@ depth. The other fields stay.
 
 import operator
 
-from elbert_jax import exit_grid, exit_settings
-from elbert_jax.albert import AlbertConfig
-from elbert_jax.confidence_window import ConfidenceWindow, Elbert2021
-from elbert_jax.exits import Count, Criterion, Entropy, FixedDepth, Patience
+from elbert_jax.exits import (
+    ConfidenceWindow,
+    Count,
+    Criterion,
+    Elbert2021,
+    Entropy,
+    FixedDepth,
+    Patience,
+    grid,
+    registry,
+)
+from elbert_jax.model.albert import AlbertConfig
 
 STAGE_1 = "stage_1"  # the name of ELBERT's confidence without a window
 _WINDOWS = (2, 3, 4, 6, 8, 10, 12, 16, 20, 24)
@@ -48,7 +56,7 @@ def other_windows(window: int, depth: int) -> list[Criterion]:
 
 def points(criterion: Criterion, config: AlbertConfig) -> list[Criterion]:
     """Returns the criterion all along its grid, its field rising; see `exit_grid`."""
-    moved = [*exit_grid.grid(criterion, config).values()]
+    moved = [*grid.grid(criterion, config).values()]
     if isinstance(criterion, FixedDepth):
         moved.append(FixedDepth(config.num_hidden_layers))
     return sorted(moved, key=operator.attrgetter(moves(criterion)))
@@ -63,7 +71,7 @@ def moves(criterion: Criterion) -> str:
 
 def name(criterion: Criterion) -> str:
     """Returns what tells kinds of criteria apart, the window's length aside."""
-    settings = exit_settings.to_dict(criterion)
+    settings = registry.to_dict(criterion)
     kind = settings.get("criterion", settings["name"])
     return STAGE_1 if kind == "none" else kind
 

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from elbert_jax import exit_settings, exits, plots
-from elbert_jax.plots import COLOURS, MARKERS
+from elbert_jax import exits
+from elbert_jax.evaluation import plots
+from elbert_jax.evaluation.plots import COLOURS, MARKERS
+from elbert_jax.exits import registry
 from elbert_jax.sweeps import trade_off
 from elbert_jax.sweeps.replay import Run
 from elbert_jax.sweeps.trade_off import Row
@@ -62,7 +64,7 @@ def _by_rule_and_layer(
     runs: Sequence[Run], row: Row
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Returns the names of the rules, and the share of texts by [rule, layer]."""
-    criterion = exit_settings.from_dict(row["exit"])
+    criterion = registry.from_dict(row["exit"])
     names = exits.rule_names(criterion)
     counts = np.zeros((len(names), runs[0].config.num_hidden_layers))
     for run in runs:

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from elbert_jax import hub
+from elbert_jax.hub import download
 
 PLAIN = "plain"  # trained at the last layer only, so that it has no early exit
 
@@ -20,7 +20,7 @@ class Origin(NamedTuple):
 
 def read(directory: pathlib.Path) -> Origin:
     """Returns the origin of a model directory; a UserError says what is wrong."""
-    settings = hub.read_json(directory / hub.CONFIG)
+    settings = download.read_json(directory / download.CONFIG)
     record = settings.pop("elbert", {})
     method, weighting = record.get("method", "elbert"), record.get("weighting")
     name = f"{method} ({weighting})" if weighting else method

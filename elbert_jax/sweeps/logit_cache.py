@@ -7,10 +7,9 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from elbert_jax import errors
-from elbert_jax.albert import AlbertConfig, Params
-from elbert_jax.data import output
+from elbert_jax import errors, filesystem
 from elbert_jax.data.batching import Encoded
+from elbert_jax.model.albert import AlbertConfig, Params
 
 
 def path(
@@ -49,7 +48,7 @@ def read(
 
 def write(path: pathlib.Path, logits: Float[np.ndarray, "D M C"]) -> None:
     """Writes the file, whole or not at all; a UserError says why it cannot."""
-    with output.writing(str(path)):
+    with filesystem.writing(str(path)):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with output.replacing(str(path)) as file:  # given a name, numpy adds a suffix
+    with filesystem.replacing(str(path)) as file:  # given a name, numpy adds a suffix
         np.savez(file, logits=logits)

@@ -10,9 +10,10 @@ import numpy as np
 import tqdm
 from jaxtyping import Float, Int
 
-from elbert_jax import evaluation, exit_settings, flops
-from elbert_jax.albert import AlbertConfig
-from elbert_jax.exits import Criterion, FixedDepth
+from elbert_jax.evaluation import curve
+from elbert_jax.exits import Criterion, FixedDepth, registry
+from elbert_jax.model import flops
+from elbert_jax.model.albert import AlbertConfig
 from elbert_jax.sweeps import confirmation, exit_kinds, lineage
 
 _COSTS = ("mean_exit_layer", "layer_ratio", "flops_ratio")
@@ -64,7 +65,7 @@ def replay(run: Run, window: int) -> list[Row]:
 
 
 def _row(run: Run, criterion: Criterion) -> Row:
-    at_exit = evaluation.at_exit(
+    at_exit = curve.at_exit(
         run.config, run.logits, run.labels, run.lengths, criterion, [run.metric]
     )
     if isinstance(criterion, FixedDepth):
@@ -88,5 +89,5 @@ def _row(run: Run, criterion: Criterion) -> Row:
         **{cost: at_exit[cost] for cost in _COSTS},
         **dict.fromkeys(confirmation.FACTS),
         **{detail: at_exit[detail] for detail in DETAILS},
-        "exit": exit_settings.to_dict(criterion),
+        "exit": registry.to_dict(criterion),
     }

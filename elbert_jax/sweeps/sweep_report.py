@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import orjson
 
-from elbert_jax.data import output
+from elbert_jax import filesystem
+from elbert_jax.data import writers
 from elbert_jax.errors import warn
 from elbert_jax.sweeps import (
     criterion_plots,
@@ -36,7 +37,7 @@ def write(
     """
     nested = (*DETAILS, "exit")
     flat = [{k: v for k, v in row.items() if k not in nested} for row in rows]
-    output.write(str(folder / "rows.csv"), lambda: iter(flat), ())
+    writers.write(str(folder / "rows.csv"), lambda: iter(flat), ())
     criteria = {(run.set, run.method): run.own for run in runs}
     for run in runs:
         if run.own != (shown := criteria[run.set, run.method]):
@@ -54,7 +55,7 @@ def write(
         f"{trade_off.NOTE}\n{gains}"
     )
     every = f"Every exit: {trade_off.table(rows, rows)}\n"
-    with output.writing(str(folder)):
+    with filesystem.writing(str(folder)):
         (folder / "rows.json").write_bytes(
             orjson.dumps(rows, option=orjson.OPT_INDENT_2)
         )

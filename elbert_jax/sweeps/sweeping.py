@@ -14,13 +14,12 @@ import numpy as np
 import tqdm
 from jaxtyping import Float
 
-from elbert_jax import exit_settings, hub
-from elbert_jax.classifier import Classifier
-from elbert_jax.confidence_window import ConfidenceWindow
 from elbert_jax.data import corpus
 from elbert_jax.data.batching import Encoded
 from elbert_jax.data.example import Example
-from elbert_jax.exits import Criterion, FixedDepth
+from elbert_jax.exits import ConfidenceWindow, Criterion, FixedDepth, registry
+from elbert_jax.hub import download
+from elbert_jax.inference.classifier import Classifier
 from elbert_jax.sweeps import confirmation, exit_kinds, lineage, logit_cache, trade_off
 from elbert_jax.sweeps.replay import Row, Run, replay
 
@@ -72,7 +71,7 @@ def sweep(
       UserError: a model or a set cannot be used.
       Disagreement: the engine does otherwise than the replay.
     """
-    origins = [lineage.read(hub.directory(model)) for model in models]
+    origins = [lineage.read(download.directory(model)) for model in models]
     names = [each.name for each in sets]
     methods = lineage.methods(models, names, origins, groups)
     runs, rows, confirmed = [], [], set[tuple[str, ...]]()
@@ -134,7 +133,7 @@ def _confirm(
     confirmed |= {(run.set, row["criterion"]) for row in due}
     confirmed |= {(run.set, row["criterion"], run.method) for row in due}
     for few in (due[i : i + _IN_TURN] for i in range(0, len(due), _IN_TURN)):
-        criteria = [exit_settings.from_dict(row["exit"]) for row in few]
+        criteria = [registry.from_dict(row["exit"]) for row in few]
         told = confirmation.confirm(classifier, encoded, run.logits, criteria, repeats)
         for row, facts in zip(few, told, strict=True):
             row |= facts

@@ -8,8 +8,8 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from elbert_jax import plots
-from elbert_jax.plots import BLACK, COLOURS, MARKERS
+from elbert_jax.evaluation import plots
+from elbert_jax.evaluation.plots import BLACK, COLOURS, MARKERS
 from elbert_jax.sweeps import lineage, trade_off
 from elbert_jax.sweeps.trade_off import Point, Row
 

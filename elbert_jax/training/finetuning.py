@@ -14,30 +14,27 @@ import grain
 import jax
 import numpy as np
 
-from elbert_jax import (
-    albert,
-    evaluation,
-    exit_settings,
-    flops,
-    hf,
-    losses,
-    metrics,
-    model_card,
-    operating_point,
-    recipes,
-    run_directory,
-    trainer,
-)
-from elbert_jax.albert import AlbertConfig, Params
 from elbert_jax.data import batching, corpus, training_batches
 from elbert_jax.data.batching import Batch
 from elbert_jax.data.corpus import Config, Corpus
 from elbert_jax.data.training_batches import Epoch
 from elbert_jax.errors import UserError
-from elbert_jax.exits import Criterion
-from elbert_jax.recipes import Lesson, Recipe
-from elbert_jax.stage import Stage
-from elbert_jax.trainer import GRADIENT, Effort, Evaluation
+from elbert_jax.evaluation import curve, metrics
+from elbert_jax.exits import Criterion, registry
+from elbert_jax.hub import operating_point, pretrained
+from elbert_jax.inference import full_depth
+from elbert_jax.model import albert, flops
+from elbert_jax.model.albert import AlbertConfig, Params
+from elbert_jax.training import (
+    losses,
+    methods,
+    model_card,
+    run_directory,
+    trainer,
+)
+from elbert_jax.training.methods import Lesson, Recipe
+from elbert_jax.training.stage import Stage
+from elbert_jax.training.trainer import GRADIENT, Effort, Evaluation
 
 _DROPOUTS = {f.name for f in dataclasses.fields(AlbertConfig) if "dropout" in f.name}
 
@@ -75,9 +72,9 @@ def _check(config: Config) -> Recipe:
     trainer.check(config, at_least_one, ["epochs", "steps"])
     if config.data.max_train_samples < 0:
         raise UserError("config.data.max_train_samples must be at least 0")
-    recipe = recipes.find(config)
+    recipe = methods.find(config)
     if _heads_only(config) and not (config.init and recipe.lessons[1:]):
-        able = ", ".join(name for name, it in recipes.METHODS.items() if it.lessons[1:])
+        able = ", ".join(name for name, it in methods.METHODS.items() if it.lessons[1:])
         raise UserError(
             "config.epochs is 0, which leaves a fine-tuned model as it is and teaches "
             f"it exits: only {able} can, and config.init must name it"
@@ -93,7 +90,7 @@ def _heads_only(config: Config) -> bool:
 
 def _exit(config: Config, recipe: Recipe, layers: int) -> Criterion:
     try:
-        return exit_settings.chosen(config.exit.to_dict(), recipe.exit(layers))
+        return registry.chosen(config.exit.to_dict(), recipe.exit(layers))
     except ValueError as error:
         raise UserError(f"config.exit: {error}") from error
 
@@ -104,7 +101,7 @@ def _initial_model(
     key, labels = jax.random.fold_in(jax.random.key(config.seed), 0), len(data.labels)
     heads = recipe.exit_heads
     if config.init:
-        start = hf.load(
+        start = pretrained.load(
             config.init,
             num_labels=labels,
             num_hidden_layers=config.model.get("num_hidden_layers"),
@@ -167,7 +164,7 @@ class _Classification:
             each = training_batches.steps_per_epoch(texts, config.batch_size)
             steps = config.steps if config.steps and not heads else epochs * each
             taught = [(steps, lesson.loss(model_config))]
-            trains = recipes.TRAINS[lesson.learns]
+            trains = methods.TRAINS[lesson.learns]
             stages.append(Stage(taught, rate, each, trains, stacked=heads))
             parts = training_batches.epochs(texts, config.batch_size, steps)
             self.epochs += [(lesson, epoch) for epoch in parts]
@@ -211,7 +208,7 @@ class _Classification:
                 held_out, self.config.eval_batch_size, self.buckets
             )
             config, texts = self.model_config, len(held_out)
-            logits = evaluation.every_layer(config, params, batches, texts)
+            logits = full_depth.every_layer(config, params, batches, texts)
             self.measured = step, logits
         return self.measured[1]
 
@@ -219,7 +216,7 @@ class _Classification:
         self, logits: np.ndarray, parts: Mapping[str, slice]
     ) -> dict[str, dict[str, Any]]:
         held_out = self.data.validation
-        return evaluation.by_part(
+        return curve.by_part(
             self.model_config,
             logits,
             held_out.labels,
@@ -238,7 +235,7 @@ class _Classification:
         row = {
             "epoch": epoch,
             "validation_mean_exit_layer": at_exit["mean_exit_layer"],
-            "validation_layer_accuracy": evaluation.layer_accuracy(
+            "validation_layer_accuracy": curve.layer_accuracy(
                 logits, self.data.validation.labels
             ),
         }
@@ -266,7 +263,7 @@ class _Classification:
     ) -> None:
         config, data, params = self.model_config, self.data, variables["model"]
         logits = self._logits(params, step)
-        report = evaluation.report(
+        report = curve.report(
             config,
             logits,
             data.validation.labels,
@@ -274,10 +271,10 @@ class _Classification:
             self.criterion,
         )
         report["parts"] = self._by_part(logits, data.parts)
-        training = {name: self.config[name] for name in hf.TRAINING}
-        hf.save(directory, config, params, data.labels, training=training)
+        training = {name: self.config[name] for name in pretrained.TRAINING}
+        pretrained.save(directory, config, params, data.labels, training=training)
         data.tokenizer.save(directory)
         operating_point.save(directory, self.criterion, report["at_exit"])
-        exit = exit_settings.to_dict(self.criterion)
+        exit = registry.to_dict(self.criterion)
         card = model_card.render(config, data, report, exit, step, self.config)
         (directory / "README.md").write_text(card)

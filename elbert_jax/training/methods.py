@@ -27,14 +27,21 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from elbert_jax import albert, losses, stage
-from elbert_jax.albert import AlbertConfig
-from elbert_jax.confidence_window import ConfidenceWindow
 from elbert_jax.data.batching import Batch
 from elbert_jax.data.corpus import Config
 from elbert_jax.errors import UserError
-from elbert_jax.exits import Count, Criterion, Entropy, FixedDepth, Patience
-from elbert_jax.stage import Loss, Trains
+from elbert_jax.exits import (
+    ConfidenceWindow,
+    Count,
+    Criterion,
+    Entropy,
+    FixedDepth,
+    Patience,
+)
+from elbert_jax.model import albert
+from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.training import losses, stage
+from elbert_jax.training.stage import Loss, Trains
 
 _HEADS = ("model", "exit_heads")
 # By what a lesson says that learns. The backbone is all but the exit heads.

@@ -24,7 +24,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from elbert_jax.albert import AlbertConfig, Params
+from elbert_jax.model.albert import AlbertConfig, Params
 
 READS = ("mean", "neighbours")  # what the heads of a model that is so begun read
 _LENGTH = 0.5  # of a word's vector and a position's; what is drawn has 0.2

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import optax
 
-from elbert_jax.albert import Params
+from elbert_jax.model.albert import Params
 
 OPTIMIZERS: dict[str, Any] = {"adamw": optax.adamw, "lamb": optax.lamb}
 

@@ -19,26 +19,24 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from elbert_jax import (
-    flops,
-    hf,
-    masked_lm,
-    masked_lm_loss,
-    mimetic,
-    model_card,
-    run_directory,
-    trainer,
-    weight_table,
-)
-from elbert_jax.albert import AlbertConfig, Params
-from elbert_jax.data import passages, plain_text
+from elbert_jax.data import passages, pretraining_text
 from elbert_jax.data.corpus import Config
 from elbert_jax.data.passages import MaskedBatch, Passages, Vocabulary
-from elbert_jax.data.plain_text import PlainText
+from elbert_jax.data.pretraining_text import PlainText
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
-from elbert_jax.stage import Stage, everything
-from elbert_jax.trainer import GRADIENT, Effort, Evaluation
+from elbert_jax.hub import pretrained, weight_table
+from elbert_jax.model import flops, pretraining_heads
+from elbert_jax.model.albert import AlbertConfig, Params
+from elbert_jax.training import (
+    mimetic,
+    model_card,
+    pretraining_loss,
+    run_directory,
+    trainer,
+)
+from elbert_jax.training.stage import Stage, everything
+from elbert_jax.training.trainer import GRADIENT, Effort, Evaluation
 
 
 class Phase(NamedTuple):
@@ -59,8 +57,10 @@ def _held_out_scores(
     every: int,
     bag: bool,
 ) -> dict[str, Array]:
-    logits = masked_lm.bind(config, params)(*batch.inputs, depth=depth, every=every)
-    return masked_lm_loss.scores(batch, logits, bag)
+    logits = pretraining_heads.bind(config, params)(
+        *batch.inputs, depth=depth, every=every
+    )
+    return pretraining_loss.scores(batch, logits, bag)
 
 
 def pretrain(config: Config, workdir: str | pathlib.Path) -> None:
@@ -82,13 +82,13 @@ def pretrain(config: Config, workdir: str | pathlib.Path) -> None:
 def _objective(
     config: Config, phases: list[Phase], workdir: pathlib.Path
 ) -> "_MaskedLM":
-    tokenizer = plain_text.tokenizer(config, workdir)
+    tokenizer = pretraining_text.tokenizer(config, workdir)
     model_config, params = _initial_model(config, tokenizer)
     phases = _fitted(phases, model_config)
-    text = plain_text.load(config, tokenizer, workdir)
+    text = pretraining_text.load(config, tokenizer, workdir)
     if config.mimetic and not config.init:
         size = mimetic.word_size(model_config, config.mimetic)
-        vectors = plain_text.vectors(config, text, tokenizer, size, workdir)
+        vectors = pretraining_text.vectors(config, text, tokenizer, size, workdir)
         counts = text.counts(model_config.vocab_size)
         key = jax.random.fold_in(jax.random.key(config.seed), 2)
         params = mimetic.begin(model_config, params, vectors, counts, key)
@@ -98,8 +98,8 @@ def _objective(
 def _check(config: Config) -> list[Phase]:
     """Returns the phases; refuses values that no run can have."""
     trainer.check(config, ["batch_tokens", "eval_every", "eval_tokens"], ["steps"])
-    if config.export_dtype not in hf.DTYPES:
-        known = ", ".join(hf.DTYPES)
+    if config.export_dtype not in pretrained.DTYPES:
+        known = ", ".join(pretrained.DTYPES)
         raise UserError(
             f"config.export_dtype is {config.export_dtype!r}; it may be {known}"
         )
@@ -128,7 +128,7 @@ def _check(config: Config) -> list[Phase]:
             raise UserError(f"config.data.{name} is not between 0 and 1")
     if config.data.max_ngram < 1:
         raise UserError("config.data.max_ngram must be at least 1")
-    if not plain_text.files(config):
+    if not pretraining_text.files(config):
         raise UserError(
             "name text files in config.data.files, with commas between them"
         )
@@ -150,7 +150,7 @@ def _fitted(phases: list[Phase], model: AlbertConfig) -> list[Phase]:
 def _initial_model(config: Config, tokenizer: Tokenizer) -> tuple[AlbertConfig, Params]:
     key = jax.random.fold_in(jax.random.key(config.seed), 0)
     if config.init:
-        start = hf.load(config.init, key=key, model=weight_table.PRETRAINING)
+        start = pretrained.load(config.init, key=key, model=weight_table.PRETRAINING)
         start.tell()
         tokenizer.check_fits(config.init, start.config.vocab_size)
         return dataclasses.replace(start.config, dtype=config.dtype), start.params
@@ -160,7 +160,7 @@ def _initial_model(config: Config, tokenizer: Tokenizer) -> tuple[AlbertConfig, 
         )
     except (TypeError, ValueError) as error:
         raise UserError(f"config.model: {error}") from error
-    return model_config, masked_lm.init(model_config, key)
+    return model_config, pretraining_heads.init(model_config, key)
 
 
 def _all_but_words(path: tuple[Any, ...]) -> bool:
@@ -200,7 +200,7 @@ class _MaskedLM:
         steps = np.diff(np.rint(ends).astype(int), prepend=0)
         heads = config.mlm_every, config.remat, config.bag_of_words
         losses = [
-            (int(count), masked_lm_loss.make(model_config, phase.depth, *heads))
+            (int(count), pretraining_loss.make(model_config, phase.depth, *heads))
             for count, phase in zip(steps, phases)
         ]
         trains = _all_but_words if config.freeze_words else everything
@@ -274,13 +274,15 @@ class _MaskedLM:
         config, params = self.model_config, variables["model"]
         labels = ("in order", "swapped")
         model, dtype = weight_table.PRETRAINING, self.config.export_dtype
-        hf.save(directory, config, params, labels, model=model, dtype=dtype)
+        pretrained.save(directory, config, params, labels, model=model, dtype=dtype)
         self.tokenizer.save(directory)
         card = model_card.render_pretrained(
             config,
             self.config,
             phases=self.phases,
-            names=[pathlib.Path(file).name for file in plain_text.files(self.config)],
+            names=[
+                pathlib.Path(file).name for file in pretraining_text.files(self.config)
+            ],
             documents=len(self.store),
             pieces=len(self.store.tokens),
             effort=effort,

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from elbert_jax import masked_lm
-from elbert_jax.albert import AlbertConfig
 from elbert_jax.data.passages import MaskedBatch
-from elbert_jax.stage import Loss
+from elbert_jax.model import pretraining_heads
+from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.training.stage import Loss
 
 
 def make(
@@ -35,7 +35,7 @@ def make(
     """
 
     def loss(variables: Any, batch: MaskedBatch, key: Array):
-        model = masked_lm.bind(config, variables["model"])
+        model = pretraining_heads.bind(config, variables["model"])
         logits = model(*batch.inputs, depth=depth, every=every, remat=remat, key=key)
         reached = scores(batch, logits, bag_of_words > 0)
         total = reached["mlm_loss"].mean() + reached["sop_loss"].mean()
@@ -46,7 +46,9 @@ def make(
     return loss
 
 
-def scores(batch: MaskedBatch, logits: masked_lm.Logits, bag: bool) -> dict[str, Array]:
+def scores(
+    batch: MaskedBatch, logits: pretraining_heads.Logits, bag: bool
+) -> dict[str, Array]:
     """Returns mean losses, in nats, and accuracies, [R]; the bag of words' is [D].
 
     Args:

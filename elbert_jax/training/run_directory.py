@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from elbert_jax.data import output
+from elbert_jax import filesystem
 from elbert_jax.data.corpus import Config
 from elbert_jax.errors import UserError
 
@@ -21,11 +21,11 @@ def claimed(workdir: pathlib.Path) -> Iterator[None]:
     Raises:
       UserError: another process trains there, or something cannot be written there.
     """
-    with output.writing(str(workdir)):
+    with filesystem.writing(str(workdir)):
         workdir.mkdir(parents=True, exist_ok=True)
         lock = open(workdir / "lock", "w")
     with lock:
-        output.hold(
+        filesystem.hold(
             lock,
             f"another process trains in {workdir}: wait for it, or name another "
             "--workdir",
@@ -61,7 +61,7 @@ def keep(workdir: pathlib.Path, config: Config, texts: str, *, begun: bool) -> N
         (path, texts),
         (workdir / "config.json", config.to_json(indent=2)),
     ):
-        with output.replacing(str(name)) as file:
+        with filesystem.replacing(str(name)) as file:
             file.write(content.encode())
 
 

@@ -12,9 +12,9 @@ import optax
 from flax import traverse_util
 from jaxtyping import Array
 
-from elbert_jax import optimizer
-from elbert_jax.checkpoint import Checkpoints
 from elbert_jax.data.corpus import Config
+from elbert_jax.training import optimizer
+from elbert_jax.training.checkpoints import Checkpoints
 
 # (variables, batch, key) -> (loss, measured); traced by jit.
 Loss = Callable[[Any, Any, Array], tuple[Array, dict[str, Array]]]

@@ -3,9 +3,9 @@
 import jax.numpy as jnp
 import numpy as np
 
-from elbert_jax.albert import AlbertConfig
 from elbert_jax.benchmarking import attention_speed
 from elbert_jax.benchmarking.attention_speed import KINDS
+from elbert_jax.model.albert import AlbertConfig
 
 
 def test_jax_computes_what_the_layer_does():

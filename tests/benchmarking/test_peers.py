@@ -5,10 +5,11 @@ import sys
 import numpy as np
 import pytest
 
-from elbert_jax import baselines, hf
 from elbert_jax.benchmarking import onnx_export, peers
 from elbert_jax.benchmarking.peers import Peers, Unavailable
 from elbert_jax.data.batching import Encoded
+from elbert_jax.hub import pretrained
+from elbert_jax.inference import batch_baselines
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -23,13 +24,13 @@ def encoded(classifier):
 @pytest.fixture(scope="module")
 def opener(classifier, encoded, tmp_path_factory):
     folder = tmp_path_factory.mktemp("peers")
-    hf.save(folder, classifier.config, classifier.params, classifier.labels)
+    pretrained.save(folder, classifier.config, classifier.params, classifier.labels)
     return Peers(folder, classifier.config, False, (2, 4), encoded, 4)
 
 
 @pytest.fixture(scope="module")
 def full(classifier, encoded):
-    return baselines.full_depth(classifier, encoded)
+    return batch_baselines.full_depth(classifier, encoded)
 
 
 @pytest.fixture(autouse=True)

@@ -2,9 +2,9 @@
 
 import math
 
-from elbert_jax import losses
-from elbert_jax.albert import AlbertConfig
 from elbert_jax.benchmarking import training_speed
+from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.training import losses
 
 
 def test_the_t_i_keep_their_type_from_the_first_step_on():

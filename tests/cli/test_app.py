@@ -4,17 +4,20 @@ import pathlib
 import sys
 import warnings
 
+import absl.app
 import pytest
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 
 from configs import default
-from elbert_jax import errors, trainer
+from elbert_jax.cli import app
+from elbert_jax.errors import UserError
+from elbert_jax.training import trainer
 
 # How ml_collections reads a file under Python 3.11.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module")
 CONFIG_OF_TRAIN = default.get_config()
-CONFIG = pathlib.Path(__file__).parents[1] / "configs" / "sst2_scratch.py"
+CONFIG = pathlib.Path(__file__).parents[2] / "configs" / "sst2_scratch.py"
 
 
 @pytest.fixture
@@ -29,10 +32,10 @@ def ended(monkeypatch, capsys, listening):
         monkeypatch.setattr(warnings, "showwarning", None)  # which a command sets
         monkeypatch.setattr(sys, "argv", ["it", f"--config={CONFIG}", *words])
         monkeypatch.setattr(
-            app, "run", lambda main, flags_parser: main(flags_parser(sys.argv))
+            absl.app, "run", lambda main, flags_parser: main(flags_parser(sys.argv))
         )
         with pytest.raises(SystemExit) as ending:
-            errors.run(main)
+            app.run(main)
         return ending.value.code, capsys.readouterr().err
 
     return start
@@ -59,7 +62,7 @@ def test_a_wrong_flag_is_one_line_and_status_2(ended, word, message):
 @pytest.mark.parametrize(
     ("fault", "status", "told"),
     [
-        (errors.UserError("mend\nthis"), 2, "error: mend this\n"),
+        (UserError("mend\nthis"), 2, "error: mend this\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
 )

@@ -9,13 +9,15 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from elbert_jax import exit_settings, metrics, recipes
-from elbert_jax.albert import AlbertConfig
 from elbert_jax.data import tasks, tokenization
+from elbert_jax.evaluation import metrics
+from elbert_jax.exits import registry
+from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.training import methods
 
 # The loader of ml_collections is older than Python 3.12.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
-FOLDER = pathlib.Path(__file__).parents[1] / "configs"
+FOLDER = pathlib.Path(__file__).parents[2] / "configs"
 PATHS = {path.stem: path for path in sorted(FOLDER.glob("*.py"))}
 SHARED = {"albert_large", "pretrain_default"}  # not made to be run as they are
 # What the ALBERT paper's Table 14 says: rate, batch, dropout, steps, warm-up steps.
@@ -59,8 +61,8 @@ def test_every_configuration_holds_known_values(name, monkeypatch):
     shape = {name: value for name, value in config.model.items() if value is not None}
     AlbertConfig(**shape)
     if base == "default":
-        exit = recipes.find(config).exit(12)
-        exit_settings.chosen(config.exit.to_dict(), exit)
+        exit = methods.find(config).exit(12)
+        registry.chosen(config.exit.to_dict(), exit)
         assert config.metric in ("", *metrics.NAMES)
         assert config.data.truncation in tokenization.TRUNCATIONS
         assert not config.data.task or tasks.find(config.data.task)

@@ -13,8 +13,10 @@ import pytest
 import safetensors.numpy
 from absl.testing import flagsaver
 
-from elbert_jax import UserError, albert, hf, masked_lm, weight_table
+from elbert_jax import UserError
 from elbert_jax import convert as command
+from elbert_jax.hub import pretrained, weight_table
+from elbert_jax.model import albert, pretraining_heads
 
 CONFIG = albert.AlbertConfig(
     vocab_size=20,
@@ -42,7 +44,9 @@ def source(tmp_path_factory):
     directory = tmp_path_factory.mktemp("source")
     config = dataclasses.replace(CONFIG, exit_heads="linear")
     params = albert.init(config, jax.random.key(0))
-    hf.save(directory, config, params, ("bad", "good"), training={"method": "pabee"})
+    pretrained.save(
+        directory, config, params, ("bad", "good"), training={"method": "pabee"}
+    )
     (directory / "spiece.model").write_bytes(b"\x00pieces")
     (directory / "tokenizer_config.json").write_text("{}")
     (directory / "training_args.bin").write_bytes(b"private")
@@ -71,15 +75,17 @@ def test_converts_a_directory_and_says_what_it_did(source, tmp_path):
     assert [path.name for path in to.parent.iterdir()] == ["model"]  # nothing else left
     for name in written:
         assert (to / name).read_bytes() == (source / name).read_bytes()
-    before, after = hf.load(source), hf.load(to)
+    before, after = pretrained.load(source), pretrained.load(to)
     jax.tree.map(np.testing.assert_array_equal, before.params, after.params)
     assert after.labels == ("bad", "good")
 
 
 def test_keeps_the_pretraining_heads_when_asked_for(tmp_path):
     source, to = tmp_path / "source", tmp_path / "to"
-    params = masked_lm.init(CONFIG, jax.random.key(0))
-    hf.save(source, CONFIG, params, ("kept", "swapped"), model=weight_table.PRETRAINING)
+    params = pretraining_heads.init(CONFIG, jax.random.key(0))
+    pretrained.save(
+        source, CONFIG, params, ("kept", "swapped"), model=weight_table.PRETRAINING
+    )
     done = convert(f"--from={source}", f"--to={to}", "--head=pretraining")
     assert (done.returncode, done.stderr) == (0, "")
     assert "\ninitialised 0\nignored 0\n" in done.stdout
@@ -114,7 +120,9 @@ def test_reports_what_was_initialised_and_ignored(source, tmp_path):
     for verb, keys in (("initialised", fresh), ("ignored", useless)):
         assert "\n  ".join((f"\n{verb} {len(keys)}", *keys)) + "\n" in done.stdout
     assert "\ntokenizer 0\n" in done.stdout
-    got = hf.load(tmp_path / "to").params["embeddings"]["word_embeddings"]["embedding"]
+    got = pretrained.load(tmp_path / "to").params["embeddings"]["word_embeddings"][
+        "embedding"
+    ]
     np.testing.assert_array_equal(got, words)
 
 

@@ -19,7 +19,7 @@ from elbert_jax.explanation import (
     trace_text,
 )
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 TEXTS = ['a\t& <script>"$x\'"</script> \U0001f600', "שלום <b>"]
 
 

@@ -7,9 +7,11 @@ import sys
 import orjson
 import pytest
 
-from elbert_jax import Classifier, UserError, exit_settings, plots
+from elbert_jax import Classifier, UserError
+from elbert_jax.evaluation import plots
+from elbert_jax.exits import registry
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def test_calibrate(model, calibrated):
     assert data["name"] == "texts.tsv" and len(data["blake2b"]) == 32
     assert [file.name for file in model.glob("operating*")] == ["operating_point.json"]
     exit = Classifier.from_pretrained(model).exit
-    assert exit_settings.to_dict(exit) == point["exit"]
+    assert registry.to_dict(exit) == point["exit"]
 
 
 def test_calibrate_where_nothing_qualifies(model):

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import time
 
-from elbert_jax import operating_point, prediction
 from elbert_jax.exits import Patience
+from elbert_jax.hub import operating_point
+from elbert_jax.serving import files
 from tests.text_files import TEXTS, write_rows
 
 
@@ -51,7 +52,7 @@ def test_stopped_by_signals(tmp_path, answering_model, answerer):
     assert not journal.exists()
 
     want = tmp_path / "want.tsv"
-    prediction.predict(answerer, source, str(want))
+    files.predict(answerer, source, str(want))
     assert target.read_bytes() == want.read_bytes()
 
 

@@ -14,7 +14,7 @@ from elbert_jax.data import corpus
 from elbert_jax.sweeps import criterion_plots, sweeping, trade_off
 from elbert_jax.sweeps.sweeping import LabelledSet, Plan
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 # The command with few criteria, as each compiles; test_replay.py takes them all.
 FEW = """
 import dataclasses

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elbert_jax import masking
+from elbert_jax.data import masking
 
 
 def slow_choice(random, starts, maskable, rate, max_ngram):

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elbert_jax.data.example import Example
-from elbert_jax.data.rows import BadRow
+from elbert_jax.data.readers import BadRow
 from elbert_jax.data.sources import read_file
 from elbert_jax.errors import UserError
 from tests.text_files import examples, write

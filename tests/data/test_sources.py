@@ -7,7 +7,7 @@ import pytest
 
 from elbert_jax.data import sources, tasks
 from elbert_jax.data.example import Example
-from elbert_jax.data.rows import BadRow
+from elbert_jax.data.readers import BadRow
 from elbert_jax.data.sources import read_file
 from elbert_jax.errors import UserError
 from tests.text_files import examples, write

@@ -9,7 +9,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from elbert_jax.data import documents, rows, token_store
+from elbert_jax.data import documents, readers, token_store
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.data.vocabulary import train_tokenizer
 from elbert_jax.errors import UserError
@@ -47,7 +47,7 @@ def test_a_blank_line_ends_a_document(tmp_path, packed, change):
     file = write(tmp_path / f"a.txt{packed}", content)
     assert list(documents.read([file])) == DOCUMENTS
     assert list(documents.read([file, file])) == DOCUMENTS * 2
-    assert (2, {"text": ""}) in rows.read(write(tmp_path / "b.txt", "a\n\nb"), "txt")
+    assert (2, {"text": ""}) in readers.read(write(tmp_path / "b.txt", "a\n\nb"), "txt")
 
 
 @pytest.mark.parametrize("packed", PACK)

@@ -16,18 +16,15 @@ from elbert_jax import (
     FixedDepth,
     Patience,
     UserError,
-    calibration,
-    exit_grid,
     exits,
-    guarantee,
-    operating_point,
-    significance,
-    speed,
 )
-from elbert_jax.albert import AlbertConfig
-from elbert_jax.calibration import Goal, Point
 from elbert_jax.data import corpus
 from elbert_jax.data.example import Example
+from elbert_jax.evaluation import calibration, guarantee, significance, speed
+from elbert_jax.evaluation.calibration import Goal, Point
+from elbert_jax.exits import grid
+from elbert_jax.hub import operating_point
+from elbert_jax.model.albert import AlbertConfig
 
 CONFIG = AlbertConfig(vocab_size=10, num_hidden_layers=6, num_labels=3)
 RESAMPLES = 1000
@@ -47,7 +44,7 @@ class Population:
         signal = np.eye(3)[labels] * draw.normal(2.5, 1.5, (texts, 1))
         seen = 1 - 0.5 ** np.arange(1, 7)[:, None, None]
         logits = 2 * seen * signal + draw.normal(0, 1, (6, texts, 3))
-        points = exit_grid.grid(ConfidenceWindow(criterion="none"), CONFIG)
+        points = grid.grid(ConfidenceWindow(criterion="none"), CONFIG)
         self.names, self.criteria = list(points), list(points.values())
         leave = [exits.exit_layer(c, logits.astype("f")) for c in self.criteria]
         full = logits[-1].argmax(-1) == labels
@@ -125,7 +122,7 @@ CRITERIA = [
 @pytest.mark.parametrize("criterion", CRITERIA, ids=repr)
 def test_a_path_leads_from_careful_to_fast(criterion):
     logits = np.random.default_rng(2).normal(size=(6, 50, 3)).astype("f").cumsum(0)
-    points = exit_grid.grid(criterion, CONFIG)
+    points = grid.grid(criterion, CONFIG)
     layers = np.stack([exits.exit_layer(c, logits).layer for c in points.values()])
     assert (np.diff(layers, axis=0) <= 0).all()  # for every text
     assert layers[0].mean() > 3 and layers[-1].mean() < 1.1
@@ -137,10 +134,10 @@ def test_a_criterion_without_a_path():
         rules = ()
 
     with pytest.raises(UserError, match="Own has no threshold"):
-        exit_grid.grid(Own(), CONFIG)  # pyright: ignore
+        grid.grid(Own(), CONFIG)  # pyright: ignore
     shallow = AlbertConfig(vocab_size=10, num_hidden_layers=1)
     with pytest.raises(UserError, match="one layer"):
-        exit_grid.grid(Patience(), shallow)
+        grid.grid(Patience(), shallow)
 
 
 POINTS = [

@@ -4,16 +4,12 @@ import numpy as np
 import orjson
 import pytest
 
-from elbert_jax import (
-    ConfidenceWindow,
-    UserError,
-    albert,
-    evaluation,
-    flops,
-    scorecard,
-)
+from elbert_jax import ConfidenceWindow, UserError
 from elbert_jax.data import batching, corpus
 from elbert_jax.data.example import Example
+from elbert_jax.evaluation import curve, report
+from elbert_jax.inference import full_depth
+from elbert_jax.model import albert, flops
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +34,7 @@ def encoded(classifier, examples):
 def logits(classifier, encoded):
     batches = batching.eval_batches(encoded, 7, (8, 24, 40))
     config, params = classifier.config, classifier.params
-    return evaluation.every_layer(config, params, batches, len(encoded))
+    return full_depth.every_layer(config, params, batches, len(encoded))
 
 
 def test_every_layer_is_each_text_alone(classifier, encoded, logits):
@@ -54,7 +50,7 @@ def test_at_exit_by_hand(classifier):
     logits = np.full((5, 2, 3), 0.0, np.float32)
     logits[1:, 0, 2] = 50  # text 0 is sure of class 2 from layer 2 on; text 1 never
     labels, lengths = np.array([2, 1]), np.array([4, 10])
-    row = evaluation.at_exit(
+    row = curve.at_exit(
         config, logits, labels, lengths, ConfidenceWindow(0.1, criterion="none")
     )
     assert row["accuracy"] == 0.5 and row["mean_exit_layer"] == 3.5
@@ -71,7 +67,7 @@ def test_texts_that_an_exit_loses_and_gains(classifier):
     logits = np.zeros((5, 4, 3), np.float32)
     logits[0, :, 1], logits[1:, :, 2] = 9, 99  # all leave at layer 1 with class 1
     labels, lengths = np.array([2, 2, 1, 0]), np.full(4, 5)
-    row = evaluation.at_exit(
+    row = curve.at_exit(
         classifier.config, logits, labels, lengths, ConfidenceWindow(0.1, 3)
     )
     assert (row["lost"], row["gained"], row["accuracy_drop"]) == (2, 1, 0.25)
@@ -80,12 +76,12 @@ def test_texts_that_an_exit_loses_and_gains(classifier):
 def test_a_curve_ends_at_layer_one_and_starts_near_full_depth(
     classifier, encoded, logits
 ):
-    rows = evaluation.curve(
+    rows = curve.curve(
         classifier.config, logits, encoded.labels, encoded.lengths, window=3
     )
     for criterion in ("monotone", "range", "label", "none"):
         line = [row for row in rows if row["criterion"] == criterion]
-        assert [row["delta"] for row in line] == list(evaluation.DELTAS)
+        assert [row["delta"] for row in line] == list(curve.DELTAS)
         layers = [row["mean_exit_layer"] for row in line]
         assert layers == sorted(layers, reverse=True) and layers[-1] == 1
 
@@ -93,9 +89,9 @@ def test_a_curve_ends_at_layer_one_and_starts_near_full_depth(
 def test_delta_for_a_ratio(classifier, encoded, logits):
     config, lengths = classifier.config, encoded.lengths
     exit = ConfidenceWindow(criterion="none")
-    delta = evaluation.delta_for(config, logits, lengths, exit, 0.6)
+    delta = curve.delta_for(config, logits, lengths, exit, 0.6)
     ratios = {
-        step / 100: evaluation.at_exit(
+        step / 100: curve.at_exit(
             config,
             logits,
             encoded.labels,
@@ -108,7 +104,7 @@ def test_delta_for_a_ratio(classifier, encoded, logits):
 
 
 def test_a_scorecard_adds_what_only_the_engine_knows(classifier, examples):
-    card = scorecard.measure(classifier, examples, 1, by="grade")
+    card = report.measure(classifier, examples, 1, by="grade")
     assert card["same_exits"] == card["texts"] == 60
     assert 0 < card["occupancy"] <= 1 and card["wall_clock_ratio"] > 0
     assert sum(card["at_exit"]["exit_histogram"]) == 60
@@ -116,9 +112,9 @@ def test_a_scorecard_adds_what_only_the_engine_knows(classifier, examples):
     assert sum(group["texts"] for group in card["groups"]) == 60
     accuracy = np.mean([group["early_exit"] for group in card["groups"]])
     assert accuracy == pytest.approx(card["at_exit"]["accuracy"])
-    text = scorecard.render(card)
+    text = report.render(card)
     for word in ("full depth", "early exit", "wall-clock", "grade"):
         assert word in text
     orjson.dumps(card)
     with pytest.raises(UserError, match="no column 'colour'"):
-        scorecard.measure(classifier, examples, 1, by="colour")
+        report.measure(classifier, examples, 1, by="colour")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from elbert_jax import metrics
+from elbert_jax.evaluation import metrics
 
 
 def scores(confusion):

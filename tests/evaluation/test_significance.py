@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta, binom
 
-from elbert_jax import significance
+from elbert_jax.evaluation import significance
 
 p_value = functools.cache(significance.p_value)
 NUISANCE = 0.1  # share of the level spent on the bound of q

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from elbert_jax import flops, throughput
-from elbert_jax.albert import AlbertConfig
 from elbert_jax.data.batching import Encoded
-from elbert_jax.ladder import Answers
-from elbert_jax.throughput import Timed
+from elbert_jax.evaluation import timing
+from elbert_jax.evaluation.timing import Timed
+from elbert_jax.inference.buckets import Answers
+from elbert_jax.model import flops
+from elbert_jax.model.albert import AlbertConfig
 
 CONFIG = AlbertConfig(hidden_size=16, num_hidden_layers=4, num_attention_heads=2)
 
@@ -15,7 +16,7 @@ CONFIG = AlbertConfig(hidden_size=16, num_hidden_layers=4, num_attention_heads=2
 def test_calls_take_turns_after_a_warm_up():
     order = []
     calls = {name: lambda name=name: order.append(name) or len(order) for name in "ab"}
-    timed = throughput.measure(calls, 2, warm={"b": lambda: order.append("warm b")})
+    timed = timing.measure(calls, 2, warm={"b": lambda: order.append("warm b")})
     assert order == ["a", "warm b", "a", "b", "a", "b"]
     assert [each.result for each in timed.values()] == [5, 6]
     assert all(len(each.seconds) == 2 for each in timed.values())
@@ -40,7 +41,7 @@ def test_a_row_by_hand():
     early = answers([0, 0], [1, 3], slot_tokens=6 * 8, busy_tokens=4 * 8)
     full = answers([0, 1, 1], [4, 4, 4])  # a text more
     timed = Timed(early, (2.0, 1.0, 4.0))
-    row = throughput.row(timed, CONFIG, encoded, 1e6, full)
+    row = timing.row(timed, CONFIG, encoded, 1e6, full)
     assert (row["texts_per_second"], row["slowest"], row["fastest"]) == (1, 0.5, 2)
     assert (row["mean_exit_layer"], row["compute_ratio"]) == (2, 0.5)
     assert (row["accuracy"], row["agreement"]) == (0.5, 0.5)
@@ -52,9 +53,9 @@ def test_a_row_by_hand():
     product = row["padding"] * row["slots"] * row["kernels"]
     assert product == pytest.approx(row["useful_mfu"])
     like = answers([1, 0], [1, 3])
-    off = throughput.row(timed, CONFIG, encoded, 1e6, full, like)["logit_difference"]
+    off = timing.row(timed, CONFIG, encoded, 1e6, full, like)["logit_difference"]
     assert off == 1  # of text 0
-    unlabelled = throughput.row(
+    unlabelled = timing.row(
         timed,
         CONFIG,
         Encoded(encoded.tokens, encoded.types, encoded.offsets, np.array([-1, -1]), 0),

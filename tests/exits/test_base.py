@@ -8,8 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elbert_jax import exits
-from elbert_jax.confidence_window import ConfidenceWindow, Elbert2021
-from elbert_jax.exits import AnyOf, Count, Entropy, FixedDepth, Patience
+from elbert_jax.exits import (
+    AnyOf,
+    ConfidenceWindow,
+    Count,
+    Elbert2021,
+    Entropy,
+    FixedDepth,
+    Patience,
+    base,
+)
 from tests.criteria import (
     CRITERIA,
     PROPERTY,
@@ -95,7 +103,7 @@ def test_exit_layer_returns_the_logits_of_the_layer():
 
 
 def test_a_threshold_compiles_nothing_anew(monkeypatch):
-    first_rule, traces = exits.first_rule, []
+    first_rule, traces = base.first_rule, []
 
     def counted(*fired):
         traces.append(fired)

@@ -6,28 +6,26 @@ import json
 import numpy as np
 import pytest
 
-from elbert_jax import exit_settings
-from elbert_jax.confidence_window import ConfidenceWindow
-from elbert_jax.exits import AnyOf, Entropy, FixedDepth
+from elbert_jax.exits import AnyOf, ConfidenceWindow, Entropy, FixedDepth, registry
 from tests.criteria import each_criterion
 
 
 @each_criterion
 def test_a_dictionary_and_back(criterion):
-    as_json = json.dumps(exit_settings.to_dict(criterion))
-    assert exit_settings.from_dict(json.loads(as_json)) == criterion
+    as_json = json.dumps(registry.to_dict(criterion))
+    assert registry.from_dict(json.loads(as_json)) == criterion
 
 
 def test_numbers_of_numpy_are_kept():
-    got = exit_settings.to_dict(ConfidenceWindow(np.float64(0.5)))
+    got = registry.to_dict(ConfidenceWindow(np.float64(0.5)))
     assert type(got["delta"]) is float
-    assert exit_settings.from_dict({"delta": np.float64(0.5)}) == ConfidenceWindow(0.5)
+    assert registry.from_dict({"delta": np.float64(0.5)}) == ConfidenceWindow(0.5)
 
 
 def test_a_dictionary_without_a_name_is_elberts():
-    assert exit_settings.from_dict({}) == ConfidenceWindow()
+    assert registry.from_dict({}) == ConfidenceWindow()
     want = dataclasses.replace(ConfidenceWindow(), delta=0.3, window=6)
-    assert exit_settings.from_dict({"delta": 0.3, "window": 6}) == want
+    assert registry.from_dict({"delta": 0.3, "window": 6}) == want
 
 
 @pytest.mark.parametrize(
@@ -71,7 +69,7 @@ def test_a_dictionary_without_a_name_is_elberts():
 )
 def test_one_line_says_what_to_mend(values, message):
     with pytest.raises(ValueError) as error:
-        exit_settings.from_dict(values)
+        registry.from_dict(values)
     assert message in str(error.value)
 
 
@@ -95,7 +93,7 @@ UNSET = {"name": "", "delta": None, "window": None, "threshold": None, "depth": 
     ],
 )
 def test_a_configuration_changes_the_exit_of_a_method(values, default, want):
-    assert exit_settings.chosen(UNSET | values, default) == want
+    assert registry.chosen(UNSET | values, default) == want
 
 
 def test_a_configurations_faults_are_told():
@@ -105,4 +103,4 @@ def test_a_configurations_faults_are_told():
         ({"threshold": -1.0}, "entropy.threshold is -1.0"),
     ):
         with pytest.raises(ValueError, match=message):
-            exit_settings.chosen(UNSET | values, Entropy())
+            registry.chosen(UNSET | values, Entropy())

@@ -9,21 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from elbert_jax import (
-    AnyOf,
-    ConfidenceWindow,
-    Elbert2021,
-    Patience,
-    UserError,
-    albert,
-    evaluation,
-    exit_settings,
-    exits,
-    rules,
-)
-from elbert_jax.albert import AlbertConfig
+from elbert_jax import AnyOf, ConfidenceWindow, Elbert2021, Patience, UserError, exits
 from elbert_jax.data.batching import Batch
+from elbert_jax.exits import registry, rules
 from elbert_jax.explanation import inspection, trace_page
+from elbert_jax.inference import full_depth
+from elbert_jax.model import albert
+from elbert_jax.model.albert import AlbertConfig
 
 CRITERIA = [
     ConfidenceWindow(0.1, 3),
@@ -88,7 +80,7 @@ def test_attention_reproduces_the_layers_output(seen):
 def test_look_is_the_model_and_a_slow_reference(seen):
     config, params, batch, steps = seen
     logits, attention = inspection.look(config, params, batch)
-    every_layer = evaluation.every_layer(config, params, [batch], 2)
+    every_layer = full_depth.every_layer(config, params, [batch], 2)
     np.testing.assert_allclose(logits, every_layer, atol=1e-5)
     for depth in range(2):
         want = [
@@ -225,7 +217,7 @@ def outputs():
 
 
 def test_every_kind_of_criterion_comes_apart():
-    for kind in exit_settings._BY_NAME.values():
+    for kind in registry._BY_NAME.values():
         names = tuple(name for name, *_ in rules._alone(kind()))
         assert names == kind().rules
 

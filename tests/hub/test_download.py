@@ -9,25 +9,25 @@ import numpy as np
 import pytest
 from hugging_face import TINY, hugging_face, torch
 
-from elbert_jax import hf
 from elbert_jax.errors import UserError
+from elbert_jax.hub import pretrained
 
 
 def test_shards_equal_the_whole(hf_saved, tmp_path):
     hugging_face(**TINY).save_pretrained(tmp_path, max_shard_size="3KB")
     assert len([*tmp_path.glob("model-*.safetensors")]) > 2
-    whole, shards = hf.load(hf_saved), hf.load(tmp_path)
+    whole, shards = pretrained.load(hf_saved), pretrained.load(tmp_path)
     jax.tree.map(np.testing.assert_array_equal, whole.params, shards.params)
     assert whole.mapped == shards.mapped
 
     next(tmp_path.glob("model-00002*")).unlink()
     with pytest.raises(UserError, match="model-00002-of-.*No such file"):
-        hf.load(tmp_path)
+        pretrained.load(tmp_path)
     index = tmp_path / "model.safetensors.index.json"
     for shard in ("../model.safetensors", 3):
         index.write_text(json.dumps({"weight_map": {"classifier.bias": shard}}))
         with pytest.raises(UserError, match="names no files here"):
-            hf.load(tmp_path)
+            pretrained.load(tmp_path)
 
 
 def test_pickle_is_read_only_when_asked_for(hf_saved, tmp_path, monkeypatch):
@@ -35,13 +35,13 @@ def test_pickle_is_read_only_when_asked_for(hf_saved, tmp_path, monkeypatch):
     model.config.save_pretrained(tmp_path)
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
     with pytest.raises(UserError, match="is a pickle.*allow_pickle"):
-        hf.load(tmp_path)
-    got, want = hf.load(tmp_path, allow_pickle=True), hf.load(hf_saved)
+        pretrained.load(tmp_path)
+    got, want = pretrained.load(tmp_path, allow_pickle=True), pretrained.load(hf_saved)
     jax.tree.map(np.testing.assert_array_equal, got.params, want.params)
 
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(UserError, match="needs torch"):
-        hf.load(tmp_path, allow_pickle=True)
+        pretrained.load(tmp_path, allow_pickle=True)
 
 
 def test_pickle_that_would_run_code_is_refused(hf_saved, tmp_path):
@@ -52,7 +52,7 @@ def test_pickle_that_would_run_code_is_refused(hf_saved, tmp_path):
     shutil.copy(hf_saved / "config.json", tmp_path)
     torch.save({"albert.pooler.weight": Exploit()}, tmp_path / "pytorch_model.bin")
     with pytest.raises(UserError, match="cannot read .*pytorch_model.bin"):
-        hf.load(tmp_path, allow_pickle=True)
+        pretrained.load(tmp_path, allow_pickle=True)
     assert not (tmp_path / "ran").exists()
 
 
@@ -61,18 +61,18 @@ def test_missing_or_damaged_file_is_named(name, hf_copy):
     for damage in (b"", b"[]", b"not a header, not an object"):
         (hf_copy / name).write_bytes(damage)
         with pytest.raises(UserError, match=name) as raised:
-            hf.load(hf_copy)
+            pretrained.load(hf_copy)
         assert "\n" not in str(raised.value)
     (hf_copy / name).unlink()
     with pytest.raises(UserError, match=f"{name}: No such file"):
-        hf.load(hf_copy)
+        pretrained.load(hf_copy)
 
 
 def test_truncated_weights_are_named(hf_copy):
     data = (hf_copy / "model.safetensors").read_bytes()
     (hf_copy / "model.safetensors").write_bytes(data[:-10])
     with pytest.raises(UserError, match="cannot read .*model.safetensors"):
-        hf.load(hf_copy)
+        pretrained.load(hf_copy)
 
 
 def test_source_that_is_no_directory(hf_copy):
@@ -85,9 +85,9 @@ def test_source_that_is_no_directory(hf_copy):
         "a" * 300,
     ):
         with pytest.raises(UserError, match="is not a directory"):
-            hf.load(source)
+            pretrained.load(source)
     with pytest.raises(UserError, match="only the hub has revisions"):
-        hf.load(hf_copy, revision="main")
+        pretrained.load(hf_copy, revision="main")
 
 
 @pytest.fixture
@@ -105,17 +105,17 @@ def hub_cache(hf_saved, tmp_path, monkeypatch):
 
 
 def test_hub_model_comes_from_the_cache(hf_saved, hub_cache, monkeypatch):
-    want = hf.load(hf_saved)
-    got = hf.load("someone/tiny", local_files_only=True)
+    want = pretrained.load(hf_saved)
+    got = pretrained.load("someone/tiny", local_files_only=True)
     jax.tree.map(np.testing.assert_array_equal, got.params, want.params)
     with pytest.raises(UserError, match="someone/other is no directory.*not give it"):
-        hf.load("someone/other", local_files_only=True)
+        pretrained.load("someone/other", local_files_only=True)
     with pytest.raises(UserError, match="not give it"):
-        hf.load("someone/tiny", revision="v2", local_files_only=True)
+        pretrained.load("someone/tiny", revision="v2", local_files_only=True)
 
     monkeypatch.setattr(hub_cache, "HF_HUB_OFFLINE", True)
-    assert hf.load("someone/tiny").mapped == want.mapped
+    assert pretrained.load("someone/tiny").mapped == want.mapped
     with pytest.raises(UserError, match="HF_HUB_OFFLINE"):
-        hf.load("someone/other")
+        pretrained.load("someone/other")
     with pytest.raises(UserError, match="HFValidationError"):
-        hf.load("no model is called so")
+        pretrained.load("no model is called so")

@@ -24,9 +24,10 @@ from hugging_face import (
     transformers,
 )
 
-from elbert_jax import albert, hf
-from elbert_jax.albert import AlbertConfig
 from elbert_jax.errors import UserError
+from elbert_jax.hub import pretrained
+from elbert_jax.model import albert
+from elbert_jax.model.albert import AlbertConfig
 
 # The published depths and widths with a small vocabulary, and the noise added to the
 # weights: much, so that the two gelus differ; little where float32 itself would drift.
@@ -76,7 +77,7 @@ def test_every_layer_and_the_logits_agree_with_transformers(shape, tmp_path):
     sizes, noise = SHAPES[shape]
     model = hugging_face(noise=noise, **sizes)
     model.save_pretrained(tmp_path)
-    checkpoint = hf.load(tmp_path)
+    checkpoint = pretrained.load(tmp_path)
     want = torch_outputs(model, *batch())
     hidden, logits = run(checkpoint.config, checkpoint.params, *batch())
 
@@ -90,7 +91,7 @@ def test_every_layer_and_the_logits_agree_with_transformers(shape, tmp_path):
 
 
 def test_parity_would_notice_the_wrong_gelu(hf_saved):
-    checkpoint = hf.load(hf_saved)
+    checkpoint = pretrained.load(hf_saved)
     assert checkpoint.config.hidden_act == "gelu_new"
     other = dataclasses.replace(checkpoint.config, hidden_act="gelu")
     right, _ = run(checkpoint.config, checkpoint.params, *batch())
@@ -105,7 +106,7 @@ def test_export_opens_in_transformers_with_the_same_logits(tmp_path):
     params = jax.tree.map(lambda x: x + rng.normal(0, 0.3, x.shape), params)
     params = jax.tree.map(jnp.float32, params)
     labels = ("negative", "neutral", "positive")
-    hf.save(tmp_path / "new" / "model", config, params, labels)
+    pretrained.save(tmp_path / "new" / "model", config, params, labels)
 
     auto = transformers.AutoModelForSequenceClassification
     model, info = auto.from_pretrained(
@@ -127,9 +128,9 @@ def test_export_opens_in_transformers_with_the_same_logits(tmp_path):
 @pytest.mark.parametrize("shape", ["tiny", "tiny inner 2"])
 def test_round_trip_is_bit_exact(shape, tmp_path):
     hugging_face(**SHAPES[shape][0]).save_pretrained(tmp_path / "theirs")
-    first = hf.load(tmp_path / "theirs")
-    hf.save(tmp_path / "ours", first.config, first.params, first.labels)
-    second = hf.load(tmp_path / "ours")
+    first = pretrained.load(tmp_path / "theirs")
+    pretrained.save(tmp_path / "ours", first.config, first.params, first.labels)
+    second = pretrained.load(tmp_path / "ours")
 
     assert (second.config, second.labels) == (first.config, first.labels)
     jax.tree.map(np.testing.assert_array_equal, first.params, second.params)
@@ -165,7 +166,7 @@ def test_round_trip_is_bit_exact(shape, tmp_path):
 def test_every_class_loads(name, initialised, ignored, tmp_path):
     model = hugging_face(name, **TINY)
     model.save_pretrained(tmp_path)
-    checkpoint = hf.load(tmp_path, key=jax.random.key(5))
+    checkpoint = pretrained.load(tmp_path, key=jax.random.key(5))
 
     assert {*checkpoint.initialised} == initialised
     assert {*checkpoint.ignored} == ignored
@@ -187,7 +188,7 @@ def test_every_class_loads(name, initialised, ignored, tmp_path):
 def test_classifier_of_tokens_is_known_by_its_missing_pooler_too(tmp_path):
     hugging_face("AlbertForTokenClassification", **TINY).save_pretrained(tmp_path)
     edit_config(tmp_path, architectures=None)
-    checkpoint = hf.load(tmp_path)
+    checkpoint = pretrained.load(tmp_path)
     assert {*checkpoint.ignored} == CLASSIFIER
     assert {*checkpoint.initialised} == POOLER | CLASSIFIER
 
@@ -196,32 +197,32 @@ def test_classifier_of_tokens_is_known_by_its_missing_pooler_too(tmp_path):
 def test_other_floats_become_float32(dtype, hf_copy):
     tensors = {k: x.astype(jnp.dtype(dtype)) for k, x in tensors_of(hf_copy).items()}
     safetensors.numpy.save_file(tensors, hf_copy / "model.safetensors")
-    params = hf.load(hf_copy).params
+    params = pretrained.load(hf_copy).params
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
     want = tensors["classifier.weight"].astype(np.float32).T
     np.testing.assert_array_equal(params["classifier"]["kernel"], want)
 
 
 def test_another_number_of_labels_only_when_asked_for(hf_copy):
-    checkpoint = hf.load(hf_copy, num_labels=5)
+    checkpoint = pretrained.load(hf_copy, num_labels=5)
     assert {*checkpoint.initialised} == {*checkpoint.ignored} == CLASSIFIER
     assert checkpoint.labels == tuple(f"LABEL_{i}" for i in range(5))
     assert checkpoint.config.num_labels == 5
     assert checkpoint.params["classifier"]["kernel"].shape == (16, 5)
 
-    assert hf.load(hf_copy, num_labels=3).initialised == ()
+    assert pretrained.load(hf_copy, num_labels=3).initialised == ()
     edit_config(hf_copy, id2label={"0": "a", "1": "b"})
     with pytest.raises(UserError, match=r"classifier\.\w+ has the shape \(3.*\(2"):
-        hf.load(hf_copy)
+        pretrained.load(hf_copy)
 
 
 def test_another_depth_keeps_all_but_the_exit_heads(tmp_path):
     config = AlbertConfig(**TINY, exit_heads="linear")
     params = albert.init(config, jax.random.key(0))
-    hf.save(tmp_path, config, params, ("a", "b", "c"))
-    same = hf.load(tmp_path, num_hidden_layers=3)
+    pretrained.save(tmp_path, config, params, ("a", "b", "c"))
+    same = pretrained.load(tmp_path, num_hidden_layers=3)
     assert not same.initialised and not same.ignored
-    deep = hf.load(tmp_path, num_hidden_layers=5)
+    deep = pretrained.load(tmp_path, num_hidden_layers=5)
     assert deep.config == dataclasses.replace(config, num_hidden_layers=5)
     assert all(name.startswith("exit_heads.") for name in deep.initialised)
     old, new = dict(same.params), dict(deep.params)
@@ -232,7 +233,7 @@ def test_another_depth_keeps_all_but_the_exit_heads(tmp_path):
 
 def test_buffers_of_old_versions_are_ignored(hf_copy):
     edit_tensors(hf_copy, albert__embeddings__position_ids=np.arange(20)[None])
-    checkpoint = hf.load(hf_copy)
+    checkpoint = pretrained.load(hf_copy)
     assert checkpoint.ignored == ("albert.embeddings.position_ids",)
     assert checkpoint.initialised == ()
 
@@ -260,7 +261,7 @@ def test_buffers_of_old_versions_are_ignored(hf_copy):
 def test_wrong_tensor_is_named(changes, message, hf_copy):
     edit_tensors(hf_copy, **changes)
     with pytest.raises(UserError, match=message) as raised:
-        hf.load(hf_copy)
+        pretrained.load(hf_copy)
     assert "\n" not in str(raised.value)
 
 
@@ -285,12 +286,12 @@ def test_wrong_tensor_is_named(changes, message, hf_copy):
 def test_wrong_setting_is_named(changes, message, hf_copy):
     edit_config(hf_copy, **changes)
     with pytest.raises(UserError, match=f"config.json: {message}"):
-        hf.load(hf_copy)
+        pretrained.load(hf_copy)
 
 
 def test_absent_settings_mean_what_they_mean_to_transformers():
     given = {"model_type": "albert", "id2label": None}
-    config, labels = hf._parse(given, None, "shared")
+    config, labels = pretrained._parse(given, None, "shared")
     theirs = transformers.AlbertConfig()
     for name in vars(config).keys() - {"dtype", "exit_heads"}:
         assert getattr(config, name) == getattr(theirs, name), name
@@ -302,5 +303,5 @@ def test_save_wants_a_name_for_every_class(tmp_path):
     params = albert.init(config, jax.random.key(0))
     for labels in (("a", "b"), ("a", "b", "b")):
         with pytest.raises(UserError, match="wanted are 3 different"):
-            hf.save(tmp_path, config, params, labels)
+            pretrained.save(tmp_path, config, params, labels)
     assert not any(tmp_path.iterdir())

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from hugging_face import CLASSIFIER, POOLER, PREDICTIONS, SOP, TINY, batch
 
-from elbert_jax import albert, hf, masked_lm, weight_table
 from elbert_jax.errors import UserError
+from elbert_jax.hub import pretrained, weight_table
+from elbert_jax.model import albert, pretraining_heads
 
 SHAPES = {
     "tiny": ({**TINY, "num_labels": 2}, 0.3),
@@ -23,9 +24,9 @@ SHAPES = {
 CONFIG = albert.AlbertConfig(**SHAPES["tiny"][0])
 THEIRS = "AlbertForPreTraining"
 
-load = functools.partial(hf.load, model=weight_table.PRETRAINING)
+load = functools.partial(pretrained.load, model=weight_table.PRETRAINING)
 save = functools.partial(
-    hf.save, labels=("kept", "swapped"), model=weight_table.PRETRAINING
+    pretrained.save, labels=("kept", "swapped"), model=weight_table.PRETRAINING
 )
 same = functools.partial(jax.tree.map, np.testing.assert_array_equal)
 close = functools.partial(np.testing.assert_allclose, rtol=0, atol=1e-5)
@@ -35,7 +36,7 @@ close = functools.partial(np.testing.assert_allclose, rtol=0, atol=1e-5)
 def run(config, params, tokens, mask, types):
     """Returns the last layer's logits: of every position, and of the order."""
     positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-    model = masked_lm.bind(config, params)
+    model = pretraining_heads.bind(config, params)
     logits = model(tokens, mask, types, positions, depth=config.num_hidden_layers)
     return jax.tree.map(lambda x: x[0], logits)
 
@@ -44,7 +45,7 @@ def run(config, params, tokens, mask, types):
 def params():
     """Random ones, in which no bias is 0 and no LayerNorm scale 1."""
     rng = np.random.default_rng(1)
-    fresh = masked_lm.init(CONFIG, jax.random.key(1))
+    fresh = pretraining_heads.init(CONFIG, jax.random.key(1))
     return jax.tree.map(lambda x: jnp.float32(x + rng.normal(0, 0.3, x.shape)), fresh)
 
 
@@ -119,14 +120,14 @@ def test_heads_that_a_file_lacks_are_initialised(name, initialised, ignored, tmp
         close(pieces, pytorch.torch_outputs(model, *batch()).logits)
         assert order.shape == (3, 2)
     else:
-        body = hf.load(tmp_path).params
+        body = pretrained.load(tmp_path).params
         assert body.pop("classifier") and got.params["albert"].pop("classifier")
         same(got.params["albert"], body)
 
 
 def test_classifier_starts_from_a_pretrained_body(params, tmp_path):
     save(tmp_path, CONFIG, params)
-    got = hf.load(tmp_path, num_labels=3)
+    got = pretrained.load(tmp_path, num_labels=3)
     assert {*got.initialised} == CLASSIFIER
     assert {*got.ignored} == PREDICTIONS | SOP
     assert got.params.pop("classifier")["kernel"].shape == (16, 3)

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from elbert_jax import hf, masked_lm, weight_table
 from elbert_jax.data.tokenization import Tokenizer
+from elbert_jax.hub import pretrained, weight_table
+from elbert_jax.model import pretraining_heads
 
-FOLDER = pathlib.Path(__file__).parents[1] / "models" / "albert-mini-en"
+FOLDER = pathlib.Path(__file__).parents[2] / "models" / "albert-mini-en"
 SENTENCES = (
     "The old man opened the door of the house and looked out into the dark night.",
     "She had been told that her brother would come to the city before the winter.",
@@ -39,7 +40,7 @@ def masked():
 
 def test_it_is_small_and_whole():
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 10e6
-    start = hf.load(FOLDER, num_labels=2, key=jax.random.key(0))
+    start = pretrained.load(FOLDER, num_labels=2, key=jax.random.key(0))
     assert start.initialised == ("classifier.bias", "classifier.weight")
     assert start.config.num_hidden_layers == 12
     assert len(Tokenizer.load(str(FOLDER))) == start.config.vocab_size
@@ -47,12 +48,12 @@ def test_it_is_small_and_whole():
 
 def test_both_libraries_guess_what_was_masked(masked):
     tokens, wanted, places = masked
-    start = hf.load(FOLDER, model=weight_table.PRETRAINING)
+    start = pretrained.load(FOLDER, model=weight_table.PRETRAINING)
     mask, types = tokens > 0, np.zeros_like(tokens)
 
     @jax.jit
     def guess(params, tokens, mask, types, places):
-        model = masked_lm.bind(start.config, params)
+        model = pretraining_heads.bind(start.config, params)
         pieces, *_ = model(tokens, mask, types, places[:, None], depth=12)
         return pieces[-1, :, 0]
 

@@ -4,7 +4,8 @@ import jax
 import numpy as np
 from hugging_face import TINY
 
-from elbert_jax import albert, weight_table
+from elbert_jax.hub import weight_table
+from elbert_jax.model import albert
 
 
 def test_table_names_every_parameter_once():

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elbert_jax import baselines, evaluation
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded
+from elbert_jax.inference import batch_baselines, full_depth
 
 BUCKETS = (8, 16, 40)
 
@@ -55,16 +55,16 @@ def test_long_texts_come_in_smaller_batches():
 
 @pytest.mark.parametrize("most", [7, 100])
 def test_full_depth_in_pieces_is_the_same(classifier, encoded, monkeypatch, most):
-    whole = baselines.full_depth(classifier, encoded)
-    monkeypatch.setattr(baselines, "_IN_CACHE", 32)
-    got = baselines.full_depth(classifier, encoded, batching.room(most))
+    whole = batch_baselines.full_depth(classifier, encoded)
+    monkeypatch.setattr(batch_baselines, "_IN_CACHE", 32)
+    got = batch_baselines.full_depth(classifier, encoded, batching.room(most))
     np.testing.assert_allclose(got.logits, whole.logits, atol=1e-5)
     assert got.busy_steps == 5 * len(encoded) <= got.slot_steps
 
 
 @pytest.mark.parametrize("system", ["static_batches", "shrinking_batches"])
 def test_early_exits_are_those_of_the_engine(classifier, encoded, refill, system):
-    answers = getattr(baselines, system)(classifier, encoded)
+    answers = getattr(batch_baselines, system)(classifier, encoded)
     np.testing.assert_array_equal(answers.layers, refill.layers)
     np.testing.assert_array_equal(answers.rules, refill.rules)
     np.testing.assert_allclose(answers.logits, refill.logits, atol=1e-5)
@@ -80,15 +80,15 @@ def test_early_exits_are_those_of_the_engine(classifier, encoded, refill, system
 
 
 def test_full_depth_is_the_last_layer_and_its_warm_up_compiles_all(classifier, encoded):
-    program: Any = baselines._last_layer
+    program: Any = batch_baselines._last_layer
     program.clear_cache()
-    baselines.warm_full_depth(classifier, encoded)
+    batch_baselines.warm_full_depth(classifier, encoded)
     compiled = program._cache_size()
-    full = baselines.full_depth(classifier, encoded)
+    full = batch_baselines.full_depth(classifier, encoded)
     assert program._cache_size() == compiled >= 2
     batches = batching.eval_batches(encoded, len(encoded), (16,))
     config, params = classifier.config, classifier.params
-    want = evaluation.every_layer(config, params, batches, len(encoded))[-1]
+    want = full_depth.every_layer(config, params, batches, len(encoded))[-1]
     np.testing.assert_allclose(full.logits, want, atol=1e-5)
     assert full.busy_steps == full.slot_steps == 5 * len(encoded)
     assert (full.layers == 5).all()

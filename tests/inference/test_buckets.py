@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elbert_jax import engine
 from elbert_jax.data.batching import Encoded
 from elbert_jax.exits import FixedDepth
-from elbert_jax.ladder import Answers, Ladder, device_mesh, queue
-from tests.test_engine import (
+from elbert_jax.inference import engine
+from elbert_jax.inference.buckets import Answers, Ladder, device_mesh, queue
+from tests.inference.test_engine import (
     CONFIG,
     CORPUS,
     CRITERIA,

@@ -5,10 +5,11 @@ import dataclasses
 import jax
 import pytest
 
-from elbert_jax import albert, budget
-from elbert_jax.albert import AlbertConfig
-from elbert_jax.budget import Budget
 from elbert_jax.errors import UserError
+from elbert_jax.inference import capacity
+from elbert_jax.inference.capacity import Budget
+from elbert_jax.model import albert
+from elbert_jax.model.albert import AlbertConfig
 
 CONFIG = AlbertConfig(
     vocab_size=20,
@@ -37,28 +38,32 @@ def test_slots_never_grow_with_the_length(texts):
 
 def test_a_budget_is_measured_once(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    params, measure, calls = albert.init(CONFIG, jax.random.key(0)), budget._measure, []
+    params, measure, calls = (
+        albert.init(CONFIG, jax.random.key(0)),
+        capacity._measure,
+        [],
+    )
 
     def counted(*arguments):
         calls.append(arguments)
         return measure(*arguments)
 
-    monkeypatch.setattr(budget, "_measure", counted)
-    first = budget.measured(params, CONFIG)
+    monkeypatch.setattr(capacity, "_measure", counted)
+    first = capacity.measured(params, CONFIG)
     assert 32 <= first.tokens <= 4096 and first.few <= first.tokens
-    assert budget.measured(params, CONFIG) == first and len(calls) == 1
+    assert capacity.measured(params, CONFIG) == first and len(calls) == 1
     [kept] = (tmp_path / "elbert_jax").glob("*/budget-*.json")
     kept.write_text("{")  # a file that is damaged is measured anew
-    monkeypatch.setattr(budget, "_measure", lambda *_: calls.append(_) or first)
-    assert budget.measured(params, CONFIG) == first and len(calls) == 2
-    assert budget.measured(params, CONFIG) == first and len(calls) == 2
+    monkeypatch.setattr(capacity, "_measure", lambda *_: calls.append(_) or first)
+    assert capacity.measured(params, CONFIG) == first and len(calls) == 2
+    assert capacity.measured(params, CONFIG) == first and len(calls) == 2
     deeper = dataclasses.replace(CONFIG, num_hidden_layers=3)
-    budget.measured(params, deeper)  # another shape
+    capacity.measured(params, deeper)  # another shape
     assert len(calls) == 3
 
 
 @pytest.mark.parametrize("slots", [0, -3, "many", "", "2.5"])
 def test_slots_are_a_number_or_auto(slots):
     with pytest.raises(UserError, match="slots: give a number, 1 or more, or auto"):
-        budget.choose(slots, None, CONFIG)
-    assert budget.choose("48", None, CONFIG) == budget.choose(48, None, CONFIG)
+        capacity.choose(slots, None, CONFIG)
+    assert capacity.choose("48", None, CONFIG) == capacity.choose(48, None, CONFIG)

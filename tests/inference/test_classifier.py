@@ -7,14 +7,9 @@ import orjson
 import pytest
 import safetensors.numpy
 
-from elbert_jax import (
-    Classifier,
-    ConfidenceWindow,
-    Patience,
-    UserError,
-    engine,
-)
+from elbert_jax import Classifier, ConfidenceWindow, Patience, UserError
 from elbert_jax.data.batching import Encoded
+from elbert_jax.inference import engine
 
 TEXTS = [
     "profit rose",
@@ -78,7 +73,7 @@ def test_forms_of_input(classify):
 
 
 def test_what_comes_before_a_wrong_text_is_answered(classify, monkeypatch):
-    monkeypatch.setattr("elbert_jax.classifier._CHUNK", 4)
+    monkeypatch.setattr("elbert_jax.inference.classifier._CHUNK", 4)
     stream = classify.stream(["profit rose"] * 6 + [["a", "b"], "sales fell"])
     assert len([next(stream) for _ in range(6)]) == 6
     with pytest.raises(UserError, match="text 6 is neither"):
@@ -106,7 +101,7 @@ def test_longer_texts_than_the_model_reads_are_refused(classify):
 
 
 def test_the_exit_may_be_set_while_a_stream_goes_on(classify, monkeypatch):
-    monkeypatch.setattr("elbert_jax.classifier._CHUNK", 4)
+    monkeypatch.setattr("elbert_jax.inference.classifier._CHUNK", 4)
     monkeypatch.setattr(classify, "exit", classify.exit)
     want = list(classify.stream(["profit rose"] * 12))
     stream = classify.stream(["profit rose"] * 12)
@@ -140,7 +135,7 @@ def test_a_model_that_is_no_classifier_of_one_label(
 
 
 def test_a_stream_holds_no_more_than_its_chunk(classify, monkeypatch):
-    monkeypatch.setattr("elbert_jax.classifier._CHUNK", 4)
+    monkeypatch.setattr("elbert_jax.inference.classifier._CHUNK", 4)
     taken = []
 
     def endless():
@@ -219,7 +214,7 @@ def test_nothing_compiles_after_a_warmup(classify):
 
 
 def test_an_error_of_the_iterable_comes_after_what_was_read(classify, monkeypatch):
-    monkeypatch.setattr("elbert_jax.classifier._CHUNK", 4)
+    monkeypatch.setattr("elbert_jax.inference.classifier._CHUNK", 4)
 
     def texts():
         yield from ["profit rose"] * 5

@@ -12,10 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elbert_jax import albert, engine, exits
-from elbert_jax.albert import AlbertConfig
-from elbert_jax.confidence_window import ConfidenceWindow, Elbert2021
-from elbert_jax.exits import AnyOf, Count, Entropy, Patience
+from elbert_jax import exits
+from elbert_jax.exits import (
+    AnyOf,
+    ConfidenceWindow,
+    Count,
+    Elbert2021,
+    Entropy,
+    Patience,
+)
+from elbert_jax.inference import engine
+from elbert_jax.model import albert
+from elbert_jax.model.albert import AlbertConfig
 
 CONFIG = AlbertConfig(
     vocab_size=50,

@@ -4,12 +4,13 @@ import jax
 import numpy as np
 import pytest
 
-from elbert_jax import albert, layout
-from elbert_jax.albert import AlbertConfig
-from elbert_jax.budget import Budget
 from elbert_jax.exits import FixedDepth
-from elbert_jax.ladder import device_mesh
-from elbert_jax.layout import Layout
+from elbert_jax.inference import layout
+from elbert_jax.inference.buckets import device_mesh
+from elbert_jax.inference.capacity import Budget
+from elbert_jax.inference.layout import Layout
+from elbert_jax.model import albert
+from elbert_jax.model.albert import AlbertConfig
 
 CONFIG = AlbertConfig(
     vocab_size=20,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elbert_jax import albert
+from elbert_jax.model import albert
 
 CONFIG = albert.AlbertConfig(
     vocab_size=40,

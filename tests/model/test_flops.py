@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from elbert_jax import albert, flops, masked_lm
-from elbert_jax.albert import AlbertConfig
-from elbert_jax.modules import EXIT_HEADS
+from elbert_jax.model import albert, flops, pretraining_heads
+from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.model.layers import EXIT_HEADS
 
 E, H, C, D = 16, 128, 3, 6
 CONFIG = AlbertConfig(
@@ -112,6 +112,6 @@ def test_xla_counts_the_same_for_the_masked_language_model():
     want = 7 * flops.masked_piece(config)
     shapes = ((1, 7, H), np.float32), ((1000, 64), np.float32)
     predict = lambda model, x, table: model.predictions(x, table)  # noqa: E731
-    counted = xla(predict, *shapes, module=masked_lm, config=config)
+    counted = xla(predict, *shapes, module=pretraining_heads, config=config)
     assert want == 7 * (2 * H * 64 + 2 * 64 * 1000)
     assert want == pytest.approx(counted, rel=0.02)

@@ -17,9 +17,10 @@ from hugging_face import (
     transformers,
 )
 
-from elbert_jax import albert, exit_heads, hf, weight_table
 from elbert_jax.errors import UserError
-from elbert_jax.modules import EXIT_HEADS, AlbertConfig
+from elbert_jax.hub import pretrained, weight_table
+from elbert_jax.model import albert, heads
+from elbert_jax.model.layers import EXIT_HEADS, AlbertConfig
 
 SHAPES = EXIT_HEADS[1:]
 SHARED = AlbertConfig(**TINY)
@@ -131,7 +132,7 @@ def test_fresh_heads_are_stacked_and_differ(shape):
 
 
 def test_a_shape_is_one_that_there_is_and_wants_two_layers():
-    assert tuple(exit_heads.SHAPES) == SHAPES
+    assert tuple(heads.SHAPES) == SHAPES
     with pytest.raises(ValueError, match="'many'; it may be shared, pooler, linear,"):
         dataclasses.replace(SHARED, exit_heads="many")
     with pytest.raises(ValueError, match="'mlp' want 2 layers"):
@@ -149,8 +150,10 @@ def test_dropout_reaches_a_head():
 def test_a_directory_returns_bit_exact_and_opens_in_transformers(shape, tmp_path):
     config, params = make(shape)
     training = {"method": "pabee", "seed": 0}
-    hf.save(tmp_path, config, params, LABELS, training=training | {"weighting": ""})
-    got = hf.load(tmp_path)
+    pretrained.save(
+        tmp_path, config, params, LABELS, training=training | {"weighting": ""}
+    )
+    got = pretrained.load(tmp_path)
     assert (got.config, got.labels, got.training) == (config, LABELS, training)
     assert got.initialised == got.ignored == ()
     jax.tree.map(np.testing.assert_array_equal, got.params, params)
@@ -173,28 +176,28 @@ def test_a_directory_returns_bit_exact_and_opens_in_transformers(shape, tmp_path
 
 def test_heads_of_another_shape_or_number_of_classes_are_initialised(tmp_path):
     config, params = make("pooler")
-    hf.save(tmp_path, config, params, LABELS)
+    pretrained.save(tmp_path, config, params, LABELS)
     stored = {k for k in tensors_of(tmp_path) if k.startswith("exit_heads.")}
-    shared = hf.load(tmp_path, exit_heads="shared")
+    shared = pretrained.load(tmp_path, exit_heads="shared")
     assert {*shared.ignored} == stored and shared.initialised == ()
     assert "exit_heads" not in shared.params
-    other = hf.load(tmp_path, exit_heads="linear", key=jax.random.key(3))
+    other = pretrained.load(tmp_path, exit_heads="linear", key=jax.random.key(3))
     assert {*other.ignored} == stored
     wanted = {"exit_heads.classifier.bias", "exit_heads.classifier.weight"}
     assert {*other.initialised} == wanted
     fresh = albert.init(other.config, jax.random.key(3))["exit_heads"]
     same = functools.partial(np.testing.assert_allclose, rtol=0, atol=1e-6)
     jax.tree.map(same, other.params["exit_heads"], fresh)
-    resized = hf.load(tmp_path, num_labels=5)
+    resized = pretrained.load(tmp_path, num_labels=5)
     assert stored < {*resized.initialised} and stored < {*resized.ignored}
     assert resized.params["exit_heads"]["classifier"]["bias"].shape == (D - 1, 5)
-    heads = hf.load(tmp_path, model=weight_table.PRETRAINING)
+    heads = pretrained.load(tmp_path, model=weight_table.PRETRAINING)
     assert heads.config.exit_heads == "shared" and stored < {*heads.ignored}
 
 
 def test_a_damaged_head_is_named(tmp_path):
     config, params = make("pooler")
-    hf.save(tmp_path, config, params, LABELS)
+    pretrained.save(tmp_path, config, params, LABELS)
     name = "exit_heads__pooler__weight"
     for value, message in (
         (None, r"missing tensor exit_heads\.pooler\.weight"),
@@ -202,4 +205,4 @@ def test_a_damaged_head_is_named(tmp_path):
     ):
         edit_tensors(tmp_path, **{name: value})
         with pytest.raises(UserError, match=message):
-            hf.load(tmp_path)
+            pretrained.load(tmp_path)

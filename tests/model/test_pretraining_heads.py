@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from elbert_jax import albert, masked_lm
+from elbert_jax.model import albert, pretraining_heads
 
 CONFIG = albert.AlbertConfig(
     vocab_size=50,
@@ -32,13 +32,13 @@ ALL = jnp.tile(jnp.arange(L), (B, 1))
 
 @functools.partial(jax.jit, static_argnames=("config", "depth", "every", "remat"))
 def run(params, key=None, *, positions=POSITIONS, config=CONFIG, **switches):
-    model = masked_lm.bind(config, params)
+    model = pretraining_heads.bind(config, params)
     return model(TOKENS, MASK, TYPES, positions, key=key, **switches)
 
 
 @pytest.fixture(scope="module")
 def params():
-    return masked_lm.init(CONFIG, jax.random.key(1))
+    return pretraining_heads.init(CONFIG, jax.random.key(1))
 
 
 def close(got, want):

@@ -13,9 +13,10 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from elbert_jax import interruption, prediction
-from elbert_jax.classifier import Classifier
+from elbert_jax import interruption
 from elbert_jax.errors import UserError
+from elbert_jax.inference.classifier import Classifier
+from elbert_jax.serving import files
 from tests.text_files import (
     TEXTS,
     WORDS,
@@ -37,7 +38,7 @@ ANSWER = ["id", "label", "score", "exit_layer", "rule"]
 )
 def test_formats_keep_ids_and_order(tmp_path, answerer, input, output, capsys):
     source, target = write_rows(tmp_path / input), tmp_path / output
-    prediction.predict(answerer, source, str(target))
+    files.predict(answerer, source, str(target))
     ids = [f"k{i}" for i in range(len(TEXTS))]
     if input == "in.txt":  # they have none, and so go by their numbers
         ids = list(range(len(TEXTS)))
@@ -53,7 +54,7 @@ def test_formats_keep_ids_and_order(tmp_path, answerer, input, output, capsys):
 def test_standard_input_and_output(tmp_path, answerer, monkeypatch, capsysbinary):
     lines = io.BytesIO("".join(f"{text}\n" for text in TEXTS).encode())
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(lines))
-    prediction.predict(answerer, "-", "-", with_text=True)
+    files.predict(answerer, "-", "-", with_text=True)
     got = [json.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
     assert list(got[0]) == ["id", "text", *ANSWER[1:]]
     assert [row.pop("text") for row in got] == TEXTS
@@ -75,9 +76,9 @@ def test_a_stream_is_answered_chunk_by_chunk(answerer, monkeypatch, capsysbinary
         buffer = lines()
 
     monkeypatch.setattr(sys, "stdin", Stdin)
-    prediction.predict(answerer, "-", "-")
+    files.predict(answerer, "-", "-")
     assert taken == 50
-    assert [prediction._chunk_size(done, 16) for done in (0, 4, 8, 16, 32)] == [
+    assert [files._chunk_size(done, 16) for done in (0, 4, 8, 16, 32)] == [
         *(4, 4, 8, 16, 16)
     ]
 
@@ -85,7 +86,7 @@ def test_a_stream_is_answered_chunk_by_chunk(answerer, monkeypatch, capsysbinary
 def test_pairs_and_columns_by_name(tmp_path, answerer):
     source = write(tmp_path / "in", "q1,good film,dull plot\nq2,bad,fine\n")
     target = tmp_path / "a.csv"
-    prediction.predict(
+    files.predict(
         answerer,
         source,
         str(target),
@@ -113,7 +114,7 @@ def test_pairs_and_columns_by_name(tmp_path, answerer):
 )
 def test_ids_of_parquet_keep_their_type(tmp_path, answerer, ids, kind):
     source = write_rows(tmp_path / "in.jsonl", TEXTS[:2], ids)
-    prediction.predict(answerer, source, str(tmp_path / "a.parquet"))
+    files.predict(answerer, source, str(tmp_path / "a.parquet"))
     got = pyarrow.parquet.read_table(tmp_path / "a.parquet")
     assert got.schema.field("id").type == kind
     assert [str(id) for id in got["id"].to_pylist()] == [str(id) for id in ids]
@@ -123,7 +124,7 @@ def test_ids_of_parquet_keep_their_type(tmp_path, answerer, ids, kind):
 def test_texts_that_tables_must_guard(tmp_path, answerer, output):
     texts = ['say "no"', "a,b", "a\tb\nc\rd", "\r", '"', " x "]
     source, target = write_rows(tmp_path / "in.jsonl", texts), tmp_path / output
-    prediction.predict(answerer, source, str(target), with_text=True)
+    files.predict(answerer, source, str(target), with_text=True)
     if output == "a.tsv":
         texts[2:4] = "a b c d", " "
     assert [row["text"] for row in read_rows(target)] == texts
@@ -158,7 +159,7 @@ def test_bad_rows_are_told_and_the_rest_answered(tmp_path, answerer, input, caps
     target = str(tmp_path / "a.jsonl")
     mistake = f"{len(bad)} of {len(lines)} rows cannot be answered: see {target}.errors"
     with pytest.raises(UserError, match=mistake):
-        prediction.predict(answerer, source, target)
+        files.predict(answerer, source, target)
     first = 6 + bool(glue)
     numbers = [first + 2 * i for i in range(len(bad))]
     told = read_json(f"{target}.errors.jsonl")
@@ -170,7 +171,7 @@ def test_bad_rows_are_told_and_the_rest_answered(tmp_path, answerer, input, caps
 
     capsys.readouterr()
     with pytest.raises(UserError, match="rows cannot be answered: see above"):
-        prediction.predict(answerer, source, "-")
+        files.predict(answerer, source, "-")
     printed = capsys.readouterr()
     assert len(printed.out.splitlines()) == len(ids)
     for number in numbers:
@@ -180,7 +181,7 @@ def test_bad_rows_are_told_and_the_rest_answered(tmp_path, answerer, input, caps
 def test_no_row_is_good(tmp_path, answerer):
     source = write(tmp_path / "in.jsonl", b"{\n" * 30)
     with pytest.raises(UserError, match="30 of 30 rows cannot be answered"):
-        prediction.predict(answerer, source, str(tmp_path / "a.csv"))
+        files.predict(answerer, source, str(tmp_path / "a.csv"))
     assert (tmp_path / "a.csv").read_text() == ",".join(ANSWER) + "\n"
     assert len((tmp_path / "a.csv.errors.jsonl").read_bytes().splitlines()) == 30
 
@@ -196,14 +197,14 @@ def test_no_row_is_good(tmp_path, answerer):
 def test_an_empty_file_has_an_empty_answer(tmp_path, answerer, output, content):
     source = write(tmp_path / "in.jsonl", b"")
     write(tmp_path / f"{output}.errors.jsonl", "of an earlier job")
-    prediction.predict(answerer, source, str(tmp_path / output))
+    files.predict(answerer, source, str(tmp_path / output))
     assert (tmp_path / output).read_bytes() == content
     assert not (tmp_path / f"{output}.errors.jsonl").exists()
 
 
 def test_an_empty_file_has_an_empty_parquet_answer(tmp_path, answerer):
     source = write(tmp_path / "in.txt", b"")
-    prediction.predict(answerer, source, str(tmp_path / "a.parquet"))
+    files.predict(answerer, source, str(tmp_path / "a.parquet"))
     got = pyarrow.parquet.read_table(tmp_path / "a.parquet")
     assert (got.num_rows, got.column_names) == (0, ANSWER)
 
@@ -212,7 +213,7 @@ def test_an_empty_file_has_an_empty_parquet_answer(tmp_path, answerer):
 def test_a_huge_line(tmp_path, answerer):
     texts = ["fine", "good film " * 50_000, "dull"]
     source, target = write_rows(tmp_path / "in.tsv", texts), tmp_path / "a.jsonl"
-    prediction.predict(answerer, source, str(target))
+    files.predict(answerer, source, str(target))
     assert read_rows(target) == expected(answerer, texts, ["k0", "k1", "k2"])
 
 
@@ -222,7 +223,7 @@ def test_a_damaged_file_is_answered_as_far_as_it_goes(tmp_path, answerer):
     path.write_bytes(gzip.compress(lines.encode().replace(b'"quoted"', b"q"))[:-60])
     target = str(tmp_path / "a.jsonl")
     with pytest.raises(UserError, match="cannot be read.*; the .* rows before that"):
-        prediction.predict(answerer, str(path), target)
+        files.predict(answerer, str(path), target)
     rows = read_rows(target)
     assert 10 < len(rows) < 108 and [row["id"] for row in rows] == [*range(len(rows))]
 
@@ -233,7 +234,7 @@ def test_scores_that_are_not_finite_become_null(tmp_path, answerer, capsys):
     nan = Classifier(answerer.config, broken, *parts, slots=8)
     source = write_rows(tmp_path / "in.txt")
     for output in ("a.jsonl", "a.csv", "a.parquet"):
-        prediction.predict(nan, source, str(tmp_path / output))
+        files.predict(nan, source, str(tmp_path / output))
         assert {row["score"] for row in read_rows(tmp_path / output)} == {None}
         told = capsys.readouterr().err.splitlines()[-1]
         assert told.startswith("warning: 50 of 50 answers have no score")
@@ -247,10 +248,10 @@ def test_a_signal_whose_exception_was_dropped_stops_after_the_chunk(
     with pytest.raises(KeyboardInterrupt):  # as in a callback, which drops it
         signal.raise_signal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
-        prediction.predict(answerer, source, target)
+        files.predict(answerer, source, target)
     assert "4 rows are done: the same command goes on" in capsys.readouterr().err
     interruption.listen()
-    prediction.predict(answerer, source, target)
+    files.predict(answerer, source, target)
     assert "rows are answered" in capsys.readouterr().out
 
 
@@ -276,14 +277,14 @@ def test_mistakes_are_told_before_anything_is_written(tmp_path, answerer):
         (source, "b.jsonl", "b.jsonl.partial cannot be written: Is a directory"),
     ):
         with pytest.raises(UserError, match=message) as raised:
-            prediction.predict(answerer, input, f"{tmp_path}/{output}")
+            files.predict(answerer, input, f"{tmp_path}/{output}")
         assert "\n" not in str(raised.value)
     for own in ("partial", "errors.jsonl", "tmp"):
         journal = write(tmp_path / f"c.jsonl.{own}", '{"text": "x"}\n')
         with pytest.raises(UserError, match="would overwrite the input"):
-            prediction.predict(answerer, journal, f"{tmp_path}/c.jsonl")
+            files.predict(answerer, journal, f"{tmp_path}/c.jsonl")
         os.remove(journal)
     with pytest.raises(UserError, match="no column 'body'; there are id, text"):
-        prediction.predict(answerer, source, f"{tmp_path}/a.csv", text="body")
+        files.predict(answerer, source, f"{tmp_path}/a.csv", text="body")
     assert sorted(tmp_path.rglob("*")) == before
     assert pathlib.Path(there).read_text() == "precious"

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from elbert_jax import answers, prediction
-from elbert_jax.classifier import Classifier
-from elbert_jax.data import output
+from elbert_jax.data import writers
 from elbert_jax.errors import UserError
-from elbert_jax.journal import Journal
+from elbert_jax.inference.classifier import Classifier
+from elbert_jax.serving import files, prediction_writer
+from elbert_jax.serving.journal import Journal
 from tests.text_files import TEXTS, expected, read_json, read_rows, write, write_rows
 
 pytestmark = pytest.mark.usefixtures("small_chunks")
@@ -29,14 +29,14 @@ def test_a_full_disk(tmp_path, answerer, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match="partial cannot be written: No space left"):
-        prediction.predict(answerer, source, str(target))
+        files.predict(answerer, source, str(target))
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(UserError, match="a.jsonl cannot be written: No space left"):
-        prediction.predict(answerer, source, str(target))
+        files.predict(answerer, source, str(target))
     monkeypatch.undo()
     assert {p.name for p in tmp_path.iterdir()} == {"in.jsonl", "a.jsonl.partial"}
-    prediction.predict(answerer, source, str(target))
+    files.predict(answerer, source, str(target))
     assert len(read_rows(target)) == 50
 
 
@@ -66,7 +66,7 @@ def with_faults(tmp_path):
 def finished(classifier, source, target):
     """Answers a file with bad rows; returns the bytes of both outputs."""
     with pytest.raises(UserError, match="9 of 59 rows"):
-        prediction.predict(classifier, source, str(target))
+        files.predict(classifier, source, str(target))
     names = target, target.with_name(f"{target.name}.errors.jsonl")
     return [path.read_bytes() for path in names]
 
@@ -77,7 +77,7 @@ def test_interrupted_jobs_go_on(tmp_path, answerer, with_faults, capsys):
     for call, done in ((1, 0), (3, 8), (2, 16), (1, 16), (2, 32)):
         with pytest.raises(KeyboardInterrupt):
             stopping = Stopping(answerer, call)
-            prediction.predict(stopping, with_faults, str(target))
+            files.predict(stopping, with_faults, str(target))
         told = capsys.readouterr().err.splitlines()[-1]
         advice = ": the same command goes on from there" if done else ""
         assert told == f"{done} rows are done{advice}"
@@ -87,7 +87,7 @@ def test_interrupted_jobs_go_on(tmp_path, answerer, with_faults, capsys):
 
 
 @pytest.mark.usefixtures("listening")
-@pytest.mark.parametrize("owner, step", [(output, "write"), (Journal, "remove")])
+@pytest.mark.parametrize("owner, step", [(writers, "write"), (Journal, "remove")])
 def test_a_signal_after_the_last_row_is_too_late_to_stop_anything(
     tmp_path, answerer, capsys, monkeypatch, owner, step
 ):
@@ -99,7 +99,7 @@ def test_a_signal_after_the_last_row_is_too_late_to_stop_anything(
 
     monkeypatch.setattr(owner, step, signalled)
     source, target = write_rows(tmp_path / "in.tsv"), tmp_path / "a.tsv"
-    prediction.predict(answerer, source, str(target))
+    files.predict(answerer, source, str(target))
     told = capsys.readouterr()
     assert told.out == f"50 of 50 rows are answered in {target}\n"
     assert "goes on" not in told.err
@@ -117,8 +117,8 @@ def test_a_journal_cut_anywhere_gives_the_same_output(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(answers.AnswerFile, "finish", killed)
-        prediction.predict(answerer, with_faults, str(target))
+        patch.setattr(prediction_writer.AnswerFile, "finish", killed)
+        files.predict(answerer, with_faults, str(target))
     whole = journal.read_bytes()
     header = whole.index(b"\n") + 1
     rows = len(whole) - header
@@ -133,7 +133,7 @@ def test_a_journal_cut_anywhere_gives_the_same_output(
 def test_a_journal_of_another_job_is_left_alone(tmp_path, answerer):
     source, target = write_rows(tmp_path / "in.jsonl"), str(tmp_path / "a.jsonl")
     with pytest.raises(KeyboardInterrupt):
-        prediction.predict(Stopping(answerer, 3), source, target)
+        files.predict(Stopping(answerer, 3), source, target)
     journal = tmp_path / "a.jsonl.partial"
     before = journal.read_bytes()
     other = Stopping(answerer, 0)
@@ -145,14 +145,14 @@ def test_a_journal_of_another_job_is_left_alone(tmp_path, answerer):
     ]
     for model, options, differ in cases:
         with pytest.raises(UserError, match=f"another {differ}: remove it"):
-            prediction.predict(model, source, target, **options)
+            files.predict(model, source, target, **options)
     os.utime(source, (1, 1))
     with pytest.raises(UserError, match="another input"):
-        prediction.predict(answerer, source, target)
+        files.predict(answerer, source, target)
     assert journal.read_bytes() == before
     journal.write_text("my own notes\n")
     with pytest.raises(UserError, match="another model and input"):
-        prediction.predict(answerer, source, target)
+        files.predict(answerer, source, target)
     assert journal.read_text() == "my own notes\n"
 
 
@@ -162,10 +162,10 @@ def test_two_processes_do_not_write_one_output(tmp_path, answerer):
     class Again(Stopping):
         def __call__(self, texts):
             with pytest.raises(UserError, match="another process is writing"):
-                prediction.predict(answerer, source, target)
+                files.predict(answerer, source, target)
             return super().__call__(texts)
 
-    prediction.predict(Again(answerer, 0), source, target)
+    files.predict(Again(answerer, 0), source, target)
     assert len(read_rows(target)) == 50
 
 
@@ -174,7 +174,7 @@ def test_standard_input_cannot_be_read_again(tmp_path, answerer, monkeypatch, ca
     target = str(tmp_path / "a.jsonl")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines)))
     with pytest.raises(KeyboardInterrupt):
-        prediction.predict(Stopping(answerer, 3), "-", target)
+        files.predict(Stopping(answerer, 3), "-", target)
     told = capsys.readouterr().err.splitlines()[-1]
     assert (
         told == f"8 rows are done, in {target}.partial: the input cannot be read again"
@@ -183,4 +183,4 @@ def test_standard_input_cannot_be_read_again(tmp_path, answerer, monkeypatch, ca
     assert kept == expected(answerer, TEXTS[:8])
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines)))
     with pytest.raises(UserError, match="another input: remove it"):
-        prediction.predict(answerer, "-", target)
+        files.predict(answerer, "-", target)

@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from elbert_jax import Classifier, ConfidenceWindow, Elbert2021, Patience, evaluation
+from elbert_jax import Classifier, ConfidenceWindow, Elbert2021, Patience
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded
+from elbert_jax.inference import full_depth
 from elbert_jax.sweeps import confirmation
 from elbert_jax.sweeps.confirmation import Disagreement, confirm, near_edge
 
@@ -26,7 +27,7 @@ def encoded(classifier):
 def logits(classifier, encoded):
     batches = batching.eval_batches(encoded, 10, (8,))
     config, params = classifier.config, classifier.params
-    return evaluation.every_layer(config, params, batches, len(encoded))
+    return full_depth.every_layer(config, params, batches, len(encoded))
 
 
 def binary(*class_0):

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from elbert_jax import exit_settings
-from elbert_jax.albert import AlbertConfig
+from elbert_jax.exits import registry
+from elbert_jax.model.albert import AlbertConfig
 from elbert_jax.sweeps import exit_kinds
 
 CONFIG = AlbertConfig(num_hidden_layers=6, num_labels=3)
@@ -27,7 +27,7 @@ def test_a_grid_moves_one_field_through_rising_values(criterion):
         assert dataclasses.replace(point, **{field: getattr(criterion, field)}) == (
             criterion
         )
-        assert exit_settings.from_dict(exit_settings.to_dict(point)) == point
+        assert registry.from_dict(registry.to_dict(point)) == point
 
 
 def test_every_kind_has_a_name_of_its_own():

@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elbert_jax import evaluation, exit_settings, exits, flops
-from elbert_jax.albert import AlbertConfig
-from elbert_jax.exits import FixedDepth
+from elbert_jax import exits
+from elbert_jax.evaluation import curve
+from elbert_jax.exits import FixedDepth, registry
+from elbert_jax.model import flops
+from elbert_jax.model.albert import AlbertConfig
 from elbert_jax.sweeps import exit_kinds
 from elbert_jax.sweeps.replay import Run, replay
 
@@ -47,10 +49,8 @@ def test_a_kind_of_criterion_compiles_once(compiled, rows):
 
 def test_a_row_is_what_evaluation_says(run, rows):
     for row in rows:
-        criterion = exit_settings.from_dict(row["exit"])
-        want = evaluation.at_exit(
-            run.config, run.logits, run.labels, run.lengths, criterion
-        )
+        criterion = registry.from_dict(row["exit"])
+        want = curve.at_exit(run.config, run.logits, run.labels, run.lengths, criterion)
         assert (row["metric"], row["score"]) == ("f1", want["f1"])
         for name in ("mean_exit_layer", "layer_ratio", "exit_histogram", "rule_counts"):
             assert row[name] == want[name]
@@ -66,7 +66,7 @@ def test_a_row_is_what_evaluation_says(run, rows):
 def test_every_criterion_all_along_its_grid(rows):
     kinds = exit_kinds.criteria(3) + exit_kinds.other_windows(3, 5)
     want = [point for kind in kinds for point in exit_kinds.points(kind, CONFIG)]
-    assert [exit_settings.from_dict(row["exit"]) for row in rows] == want
+    assert [registry.from_dict(row["exit"]) for row in rows] == want
     windows = {row["window"] for row in rows if row["criterion"] == "monotone"}
     assert windows == {2, 3, 4}
 
@@ -93,5 +93,5 @@ def test_a_model_with_a_head_a_layer_has_a_fixed_depth_of_one(run, rows):
 
 def test_a_plain_model_has_its_last_layer_only(run):
     [row] = replay(dataclasses.replace(run, method="plain"), window=3)
-    assert exit_settings.from_dict(row["exit"]) == FixedDepth(5)
+    assert registry.from_dict(row["exit"]) == FixedDepth(5)
     assert row["flops_ratio"] == 1 and row["mean_exit_layer"] == 5

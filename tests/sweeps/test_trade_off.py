@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from elbert_jax import plots
+from elbert_jax.evaluation import plots
 from elbert_jax.sweeps import trade_off, trade_off_plots
 
 

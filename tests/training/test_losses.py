@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from elbert_jax import losses
+from elbert_jax.training import losses
 
 # Probability of the right class: 1/2 1/4, then 1/2 1/2, then 1/4 1/16. In units of
 # log 2 the mean losses are (1 + 2) / 2, (1 + 1) / 2 and (2 + 4) / 2.

@@ -8,21 +8,15 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from elbert_jax import (
-    albert,
-    finetuning,
-    hf,
-    operating_point,
-    optimizer,
-    recipes,
-    stage,
-)
-from elbert_jax.albert import AlbertConfig
-from elbert_jax.checkpoint import Checkpoints
 from elbert_jax.data.batching import Batch
 from elbert_jax.errors import UserError
 from elbert_jax.exits import Entropy, FixedDepth
-from elbert_jax.recipes import METHODS, Lesson
+from elbert_jax.hub import operating_point, pretrained
+from elbert_jax.model import albert
+from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.training import finetuning, methods, optimizer, stage
+from elbert_jax.training.checkpoints import Checkpoints
+from elbert_jax.training.methods import METHODS, Lesson
 from tests import runs
 
 pytestmark = pytest.mark.usefixtures("optax_promotes")
@@ -92,7 +86,7 @@ def run(config, lesson, steps, *, loss=None, name="adamw", clip_norm=1.0):
         t_learning_rate=0.01,
         stacked=heads,
     )
-    trains = recipes.TRAINS[lesson.learns]
+    trains = methods.TRAINS[lesson.learns]
     train_step = stage.make_train_step(loss or lesson.loss(config), tx, trains)
     given = variables(config)
     before = jax.tree.map(np.array, given)  # a copy: the state is donated
@@ -195,7 +189,7 @@ def test_heads_are_taught_by_the_frozen_rest_on_all_texts(finished):
 
 def test_heads_start_from_the_best_backbone_which_keeps_its_bits(finished):
     _, workdir = finished
-    loaded = hf.load(workdir / "model")
+    loaded = pretrained.load(workdir / "model")
     folder = Checkpoints(workdir / "checkpoints" / "best_0", keep=1)
     shapes = jax.eval_shape(lambda: variables(loaded.config) | {"model": loaded.params})
     stored, _ = folder.restore(folder.latest() or 0, shapes)
@@ -278,7 +272,7 @@ def test_a_mistake_in_the_configuration_is_named(tmp_path, change, message):
 def test_a_weighting_may_be_another():
     config = runs.default.get_config()
     config.method, config.weighting = "pabee", "equal"
-    (lesson,) = recipes.find(config).lessons
+    (lesson,) = methods.find(config).lessons
     assert lesson == Lesson("all", "equal", mean=True)
 
 
@@ -289,19 +283,19 @@ def test_a_model_may_have_one_layer(tmp_path, method):
     finetuning.train(config, tmp_path / "work")
     row = runs.rows_of(tmp_path / "work")[0]
     assert row["layer_weight"] == [1.0] and row["loss"] == row["layer_loss"][0]
-    assert hf.load(tmp_path / "work" / "model").config.num_hidden_layers == 1
+    assert pretrained.load(tmp_path / "work" / "model").config.num_hidden_layers == 1
 
 
 def test_a_fine_tuned_model_gets_exits_and_stays_as_it_is(finished, tmp_path):
     config, workdir = finished
-    model = hf.load(workdir / "model")
+    model = pretrained.load(workdir / "model")
     config = config.copy_and_resolve_references()
     config.init, config.method, config.epochs = str(workdir / "model"), "deebert", 0
     config.data.unlabelled_file = ""
     finetuning.train(config, tmp_path / "work")
     rows = [row for row in runs.rows_of(tmp_path / "work") if "loss" in row]
     assert len(rows) == 4 * 6
-    got = hf.load(tmp_path / "work" / "model")
+    got = pretrained.load(tmp_path / "work" / "model")
     assert (got.config.exit_heads, got.training) == (
         "pooler",
         {"method": "deebert", "seed": 0},

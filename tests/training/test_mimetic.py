@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from elbert_jax import masked_lm, mimetic
-from elbert_jax.albert import AlbertConfig
+from elbert_jax.model import pretraining_heads
+from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.training import mimetic
 
 CONFIG = AlbertConfig(
     vocab_size=50,
@@ -29,9 +30,9 @@ COUNTS[7] = 0  # unknown, though a factorisation leaves it a speck of a vector
 
 
 def begun(config=CONFIG, vectors=VECTORS, counts=COUNTS):
-    fresh = masked_lm.init(config, jax.random.key(0))
+    fresh = pretraining_heads.init(config, jax.random.key(0))
     params = mimetic.begin(config, fresh, vectors, counts, jax.random.key(1))
-    return masked_lm.bind(config, params), fresh
+    return pretraining_heads.bind(config, params), fresh
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ import numpy as np
 import optax
 import pytest
 
-from elbert_jax import albert, optimizer
-from elbert_jax.albert import AlbertConfig
+from elbert_jax.model import albert
+from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.training import optimizer
 
 pytestmark = pytest.mark.usefixtures("optax_promotes")
 

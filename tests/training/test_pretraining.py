@@ -9,17 +9,12 @@ import numpy as np
 import pytest
 
 from configs import default, pretrain_default
-from elbert_jax import (
-    finetuning,
-    hf,
-    interruption,
-    masked_lm_loss,
-    pretraining,
-    weight_table,
-)
-from elbert_jax.data import plain_text
+from elbert_jax import interruption
+from elbert_jax.data import pretraining_text
 from elbert_jax.data.passages import MaskedBatch
 from elbert_jax.errors import UserError
+from elbert_jax.hub import pretrained, weight_table
+from elbert_jax.training import finetuning, pretraining, pretraining_loss
 from tests import runs
 
 pytestmark = pytest.mark.usefixtures("optax_promotes")
@@ -145,7 +140,7 @@ def test_without_steps_the_model_stays_as_it_begins(finished, tmp_path):
     pretraining.pretrain(config, tmp_path)
     assert [row["step"] for row in runs.rows_of(tmp_path)] == [0]
     one, other = (
-        hf.load(folder / "model", model=weight_table.PRETRAINING).params
+        pretrained.load(folder / "model", model=weight_table.PRETRAINING).params
         for folder in (workdir, tmp_path)
     )
     jax.tree.map(np.testing.assert_array_equal, one, other)
@@ -167,8 +162,8 @@ def test_fine_tuning_goes_on_from_it(finished, tmp_path, capsys):
     finetuning.train(config, tmp_path / "work")
     said = capsys.readouterr().out
     assert "initialised afresh: classifier.bias, classifier.weight" in said
-    tuned = hf.load(tmp_path / "work" / "model").params
-    encoder = hf.load(workdir / "model", num_labels=2).params
+    tuned = pretrained.load(tmp_path / "work" / "model").params
+    encoder = pretrained.load(workdir / "model", num_labels=2).params
     for name in ("embeddings", "albert_layers", "pooler"):
         jax.tree.map(np.testing.assert_array_equal, tuned[name], encoder[name])
 
@@ -181,8 +176,10 @@ def test_pretraining_goes_on_from_any_checkpoint_on_other_text(finished, tmp_pat
     config.steps, config.learning_rate = 2, 1e-30
     pretraining.pretrain(config, tmp_path / "work")
     assert runs.rows_of(tmp_path / "work")[-1]["validation_mlm_loss"] < 1.5
-    one = hf.load(workdir / "model", model=weight_table.PRETRAINING).params
-    other = hf.load(tmp_path / "work" / "model", model=weight_table.PRETRAINING).params
+    one = pretrained.load(workdir / "model", model=weight_table.PRETRAINING).params
+    other = pretrained.load(
+        tmp_path / "work" / "model", model=weight_table.PRETRAINING
+    ).params
     jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
@@ -197,7 +194,9 @@ def test_a_bag_of_words_is_learned_at_every_layer_with_word_vectors_frozen(
     for name, config.steps in zip(names, (0, 60)):
         pretraining.pretrain(config, tmp_path / name)
     before, after = (
-        hf.load(tmp_path / name / "model", model=weight_table.PRETRAINING).params
+        pretrained.load(
+            tmp_path / name / "model", model=weight_table.PRETRAINING
+        ).params
         for name in names
     )
     words = [p["albert"]["embeddings"]["word_embeddings"] for p in (before, after)]
@@ -226,7 +225,7 @@ def test_the_bag_of_words_is_of_the_pieces_that_a_row_shows():
         odds = np.exp(logits[row]) / np.exp(logits[row]).sum()
         losses = [-np.log(odds[t]) for t in tokens[row, shown[row]]]
         by_row.append(np.mean(losses) if losses else 0.0)
-    got = masked_lm_loss._bag_of_words(batch, jnp.asarray(logits))
+    got = pretraining_loss._bag_of_words(batch, jnp.asarray(logits))
     np.testing.assert_allclose(got, np.mean(by_row), rtol=1e-5)
 
 
@@ -266,13 +265,13 @@ def test_a_mistake_in_the_configuration_is_named(
 
 def test_a_tokenizer_is_trained_once_a_text(tmp_path, monkeypatch):
     config, trained = tiny_config(tmp_path), []
-    train = plain_text.train_tokenizer
+    train = pretraining_text.train_tokenizer
 
     def counted(*args):
         trained.append(args)
         return train(*args)
 
-    monkeypatch.setattr(plain_text, "train_tokenizer", counted)
+    monkeypatch.setattr(pretraining_text, "train_tokenizer", counted)
     config.phases = ((9, 16, 1.0),)  # too deep: it ends before the first step
     for books in (12, 12, 11):
         write_books(tmp_path / "books.txt", books)

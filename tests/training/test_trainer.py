@@ -12,25 +12,25 @@ import optax
 import orjson
 import pytest
 
-from elbert_jax import (
-    Classifier,
-    albert,
+from elbert_jax import Classifier
+from elbert_jax.data import corpus
+from elbert_jax.data.batching import Batch
+from elbert_jax.errors import UserError
+from elbert_jax.evaluation import metrics
+from elbert_jax.hub import pretrained
+from elbert_jax.model import albert
+from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.training import (
     finetuning,
-    hf,
     losses,
-    metrics,
-    recipes,
+    methods,
     run_directory,
     stage,
     trainer,
 )
-from elbert_jax.albert import AlbertConfig
-from elbert_jax.checkpoint import Checkpoints
-from elbert_jax.data import corpus
-from elbert_jax.data.batching import Batch
-from elbert_jax.errors import UserError
-from elbert_jax.metric_writer import MetricWriter
-from elbert_jax.recipes import Lesson
+from elbert_jax.training.checkpoints import Checkpoints
+from elbert_jax.training.methods import Lesson
+from elbert_jax.training.metric_writer import MetricWriter
 from tests import runs
 
 pytestmark = pytest.mark.usefixtures("optax_promotes")
@@ -172,10 +172,10 @@ def test_a_checkpoint_gets_the_depth_and_dropouts_of_the_configuration(finished)
     config.model.hidden_dropout_prob = 0.25  # of the layers, which have none there
     config.model.num_hidden_layers = 5
     data = corpus.load(config, workdir)
-    start, params = finetuning._initial_model(config, recipes.find(config), data)
+    start, params = finetuning._initial_model(config, methods.find(config), data)
     assert (start.hidden_dropout_prob, start.classifier_dropout_prob) == (0.25, 0.1)
     assert start.num_hidden_layers == 5
-    saved = hf.load(config.init)
+    saved = pretrained.load(config.init)
     assert saved.config.num_hidden_layers == 2
     chex.assert_trees_all_equal(params, saved.params)
 

@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from elbert_jax import metrics
-from elbert_jax.albert import AlbertConfig
 from elbert_jax.data.corpus import Config, Corpus
+from elbert_jax.model.albert import AlbertConfig
 
 
 def render(
@@ -35,7 +34,7 @@ def render(
     unlabelled = len(data.unlabelled)
     more = f", and {unlabelled:,} without labels" if unlabelled else ""
     scores = _table(
-        ["", *metrics.NAMES, "mean exit layer", "FLOPs"],
+        ["", *report["full_depth"], "mean exit layer", "FLOPs"],
         _scores(report, depth, f"early exit ({exit_setting})")
         + [
             [f"{name}: {row[0]}", *row[1:]]
@@ -178,10 +177,10 @@ Fine-tune it: `python -m elbert_jax.train --config=... --config.init=DIR`.
 def _scores(report: Mapping[str, Any], depth: int, exit_name: str) -> list[list[Any]]:
     full, point = report["full_depth"], report["at_exit"]
     return [
-        ["full depth", *(_number(full[name]) for name in metrics.NAMES), depth, 1],
+        ["full depth", *map(_number, full.values()), depth, 1],
         [
             exit_name,
-            *(_number(point[name]) for name in metrics.NAMES),
+            *(_number(point[name]) for name in full),
             f"{point['mean_exit_layer']:.2f}",
             f"{point['flops_ratio']:.3f}",
         ],

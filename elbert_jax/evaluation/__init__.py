@@ -1,0 +1,1 @@
+"""Scores, exit curves, calibration and timing of a model on labelled texts."""

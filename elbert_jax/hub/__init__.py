@@ -1,0 +1,1 @@
+"""Model directories: read, written, downloaded, converted, described."""

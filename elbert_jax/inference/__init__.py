@@ -1,0 +1,1 @@
+"""The slot engine, and the classifier on top of it."""

@@ -1,0 +1,1 @@
+"""ALBERT in Flax NNX: arrays in, arrays out."""

@@ -1,0 +1,1 @@
+"""The train loop, its objectives and methods."""
