@@ -109,7 +109,7 @@ def test_a_threshold_compiles_nothing_anew(monkeypatch):
         traces.append(fired)
         return first_rule(*fired)
 
-    monkeypatch.setattr(exits, "first_rule", counted)
+    monkeypatch.setattr(base, "first_rule", counted)
     logits = np.log([binary(0.6, 0.7, 0.8, 0.9, 0.99)]).swapaxes(0, 1)
     assert replay(AnyOf((window("none", delta=0.9), Patience(9))), logits)[0][0] == 2
     traced = len(traces)
