@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from elbert_jax.benchmarking import attention_speed, kernel_times, workload
+from elbert_jax.benchmarking import workload
 from elbert_jax.benchmarking.bench import FULL, REFILL, STATIC, Bench, Part
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded, Room
@@ -125,27 +125,3 @@ def mixes(bench: Bench) -> Part:
             for name, each in timed.items()
         ]
     return Part(rows, skipped=unavailable)
-
-
-def attention(bench: Bench) -> Part:
-    """Times attention alone: what the layer computes, and JAX's own functions."""
-    tokens = bench.classifier().layout.budget.tokens
-    timed, unavailable = attention_speed.measure(
-        bench.load.config, tokens, bench.suite.repeats
-    )
-    return Part(
-        [
-            {"system": f"attention, {kind}, {length} tokens"}
-            | each.speed(max(1, tokens // length))
-            for (kind, length), each in timed.items()
-        ],
-        skipped=unavailable,
-    )
-
-
-def profile(bench: Bench) -> Part:
-    """Profiles slot refill, once."""
-    classifier, encoded = bench.classifier(), bench.texts(bench.suite.few)
-    call = partial(classifier.run, encoded)
-    call()
-    return Part(kernel_times.measure(call, most=12))

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from elbert_jax import interruption
-from elbert_jax.benchmarking import curves, drawn, training_speed, workload
+from elbert_jax.benchmarking import curves, workload
 from elbert_jax.benchmarking.bench import (
     ALONE_EXIT,
     ALONE_FULL,
@@ -161,23 +161,6 @@ def raw(bench: Bench) -> Part:
     return Part(rows, {"raw_over_tokenized": raw / tokenised}, on)
 
 
-def training(bench: Bench) -> Part:
-    """Times a training step and a forward pass of the same batch."""
-    rows, ratios, own = [], {}, bench.load.config
-    others = [drawn.config_of(s, own.dtype) for s in bench.suite.training]
-    for config in (*others, own):
-        timed = training_speed.measure(config, bench.suite.repeats)
-        shape = f"H {config.hidden_size}, D {config.num_hidden_layers}"
-        forward, step = (
-            {"system": f"{name}, {shape}"} | each.speed(training_speed.BATCH)
-            for name, each in zip(("forward pass", "training step"), timed)
-        )
-        ratios = {"train_over_forward": timed[1].median / timed[0].median}
-        rows += [forward, step | ratios]
-    size = f"{training_speed.BATCH} x {training_speed.LENGTH}"
-    return Part(rows, ratios, f"a batch of {size} tokens")
-
-
 PARTS: Mapping[str, Callable[[Bench], Part]] = {
     part.__name__: part
     for part in (
@@ -185,9 +168,6 @@ PARTS: Mapping[str, Callable[[Bench], Part]] = {
         queue,
         large,
         raw,
-        training,
-        curves.attention,
-        curves.profile,
         curves.slots,
         curves.latency,
         curves.exits,

@@ -19,10 +19,9 @@ class Suite:
     alone: int  # of these, answered one at a time
     queues: tuple[tuple[str, int], ...]  # mixes ("": the usual), and how many
     mixes: tuple[tuple[str, int], ...]  # with PyTorch beside
-    few: int  # to choose a peer's batch size, and to profile
+    few: int  # to choose a peer's batch size
     large: tuple[str, int, int]  # a mix, a queue, and how many of its large batches
     slots: int | str  # see `budget.choose`
-    training: tuple[str, ...]  # shapes of which a step is timed, before its own
     sizes: tuple[int, ...]  # slots, and texts of a batch, of the curves
     ratios: tuple[float, ...]  # compute ratios of the curve
     peers: tuple[str, ...]
@@ -44,9 +43,6 @@ _PARTS = (
     "queue",
     "large",
     "raw",
-    "training",
-    "attention",
-    "profile",
     "slots",
     "latency",
     "exits",
@@ -65,7 +61,6 @@ SUITES = {
         few=64,
         large=("fpb", 30000, 1),
         slots=64,
-        training=(),
         sizes=(1, 8, 32),
         ratios=(0.3, 0.5),
         peers=("sdpa", "onnx_fp32", "onnx_int8"),
@@ -83,7 +78,6 @@ SUITES = {
         few=96,
         large=("fpb", 30000, 3),
         slots=32,  # 512 tokens: larger batches leave the cache
-        training=("small",),
         sizes=(1, 4, 16, 32, 64),
         ratios=(0.2, 0.4, 0.7),
         peers=("eager", "sdpa", "compile", "onnx_fp32", "onnx_int8"),
@@ -101,7 +95,6 @@ SUITES = {
         few=4096,
         large=("fpb", 30000, 100),
         slots=1024,
-        training=("small",),
         sizes=(1, 8, 32, 128, 512, 2048),
         ratios=(0.15, 0.25, 0.35, 0.5, 0.75),
         peers=("eager", "sdpa", "compile"),
@@ -118,15 +111,11 @@ def adapt(suite: Suite, **changes: Any) -> Suite:
 
 
 class Target(NamedTuple):
-    """What a ratio should be, at least or at most; None: it is reported only."""
+    """The least that a ratio should be; None: it is reported only."""
 
     part: str  # that measures it
     cpu: float | None
     gpu: float | None
-    at_most: bool = False
-
-    def holds(self, value: float, wanted: float) -> bool:
-        return value <= wanted if self.at_most else value >= wanted
 
 
 # Backend, shape and dtype that a target is for, and which of its fields.
@@ -143,5 +132,4 @@ TARGETS: Mapping[str, Target] = {
     "raw_over_tokenized": Target("raw", 0.9, 0.9),
     "mfu_full": Target("large", 0.75, 0.50),
     "mfu_refill_over_full": Target("queue", 0.90, 0.85),
-    "train_over_forward": Target("training", 4.0, 3.5, at_most=True),
 }

@@ -17,8 +17,7 @@ from elbert_jax.exits import FixedDepth
 
 KEYS = """refill_over_ideal refill_over_static refill_over_shrinking
 refill_over_batch1_exit refill_over_batch1_full full_over_torch full_over_onnx_fp32
-refill_over_onnx_best raw_over_tokenized mfu_full mfu_refill_over_full
-train_over_forward""".split()
+refill_over_onnx_best raw_over_tokenized mfu_full mfu_refill_over_full""".split()
 TINY = suite.adapt(
     suite.SUITES["quick"],
     parts=("systems", "queue", "large", "raw", "slots", "latency", "exits", "mixes"),
@@ -123,11 +122,9 @@ def test_ratios_are_the_named_ones_and_what_is_missing_has_a_reason(record):
         "full_over_onnx_fp32",
         "refill_over_onnx_best",
         "mfu_full",
-        "train_over_forward",
     }
     assert notes["mfu_full"] == "no mfu_full: all texts together are one batch"
     assert all(ratios[name] > 0 for name in set(KEYS) - missing)
-    assert notes["train_over_forward"] == "part training was not run"
     assert notes["refill_over_ideal"] == "12 texts of short"
     speed = {
         row["system"]: row["texts_per_second"]
@@ -144,7 +141,7 @@ def test_ratios_are_the_named_ones_and_what_is_missing_has_a_reason(record):
 
 def test_a_part_is_not_measured_twice(record, path, classifier):
     again = Record(path, {"mix": "short"}, TINY, MACHINE)
-    assert all(part in again for part in TINY.parts) and "training" not in again
+    assert all(part in again for part in TINY.parts) and "lunch" not in again
     only_raw = suite.adapt(TINY, parts=("raw",))
     the_bench = Bench(Short(classifier), only_raw, path.parent)
     assert parts.run(the_bench, again) and again.data == record.data
@@ -185,6 +182,7 @@ def test_a_missing_peer_is_skipped_and_said_so(record):
     fresh.add("systems", part)
     assert fresh.data["ratios"]["full_over_torch"] is None
     assert fresh.data["notes"]["full_over_torch"] == "no PyTorch: is away"
+    assert fresh.data["notes"]["mfu_full"] == "part large was not run"
     assert fresh.part("systems") == "left out: PyTorch: is away"
     (line,) = (r for r in fresh.ratios().splitlines() if "refill_over_static" in r)
     assert line.split()[1:5] == ["2.5", ">=", "2.0", "holds"]

@@ -85,6 +85,11 @@ def test_t_pulls_weight_to_the_lowest_loss(by_layer, want):
     np.testing.assert_allclose(losses.layer_weights("elbert", t), want, atol=0.01)
 
 
+def test_the_t_i_keep_their_type_from_the_first_step_on():
+    # A weak type turns strong in the first step, and the step would compile again.
+    assert not losses.initial_t(4).weak_type
+
+
 def test_distillation_is_the_divergence_from_the_last_layer():
     logits = np.random.default_rng(0).normal(0, 3, (4, 5, 3)).astype(np.float32)
     weight = np.array([1, 1, 0, 1, 1], np.float32)
