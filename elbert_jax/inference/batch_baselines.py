@@ -52,7 +52,7 @@ def _last_layer(
 
         x = model.embed(tokens, types)
         x, _ = jax.lax.scan(step, x, length=config.num_hidden_layers - 1)
-        return model.classify(model.layer(x, mask, readers=1))
+        return model.classify(model.layer(x, mask, num_queries=1))
 
     each = jax.tree.map(lambda x: x.reshape(pieces, -1, x.shape[1]), batch.inputs)
     return jax.lax.map(answer, each).reshape(-1, config.num_labels)

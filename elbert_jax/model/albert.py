@@ -1,11 +1,11 @@
 """ALBERT in Flax NNX: one encoder layer, applied at every depth.
 
-Letters: B texts, L tokens, Q of them that read, E embedding size, H hidden size,
+Letters: B texts, L tokens, Q query positions, E embedding size, H hidden size,
 C classes, D layers.
 
-Modules hold parameters and nothing else. The rest of the library passes the pair
+Modules hold parameters only. The rest of the library passes the pair
 `(config, params)`, a hashable value and a plain pytree, through `jax.jit`, and calls
-`bind` as the first line inside it.
+`bind` on the first line inside it.
 
 References:
     Lan et al., "ALBERT: A Lite BERT for Self-supervised Learning of Language
@@ -23,20 +23,14 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from elbert_jax.model import heads
-from elbert_jax.model.layers import (
-    ACTIVATIONS,
-    AlbertConfig,
-    LayerNorm,
-    Linear,
-    attend,
-    drop,
-)
+from elbert_jax.model.config import AlbertConfig
+from elbert_jax.model.layers import ACTIVATIONS, LayerNorm, Linear, attend, drop
 
-Params = Any  # a pytree of float32 arrays, shaped as `Albert` is
+Params = Any  # a pytree of float32 arrays with the structure of `Albert`
 
 
 class Embeddings(nnx.Module):
-    """Word, position and type embeddings, normalised; size E."""
+    """Sum of word, position and token type embeddings, layer-normalised."""
 
     def __init__(self, config: AlbertConfig, rngs: nnx.Rngs):
         def table(rows: int) -> nnx.Embed:
@@ -81,14 +75,14 @@ class Attention(nnx.Module):
         self,
         x: Float[Array, "B L H"],
         mask: Bool[Array, "B L"],
-        readers: int | None = None,
+        num_queries: int | None = None,
         *,
         rngs: nnx.Rngs | None = None,
     ) -> Float[Array, "B Q H"]:
-        """Returns what the first Q tokens become, by default all; they read L."""
-        reading = x[:, :readers]
+        """Returns outputs for the first Q positions, attending over all L keys."""
+        queries = x[:, :num_queries]
         y = attend(
-            self.query(reading),
+            self.query(queries),
             self.key(x),
             self.value(x),
             mask,
@@ -97,11 +91,11 @@ class Attention(nnx.Module):
             self.probs_dropout_rate,
             rngs,
         )
-        return self.layer_norm(reading + drop(self.dense(y), self.dropout_rate, rngs))
+        return self.layer_norm(queries + drop(self.dense(y), self.dropout_rate, rngs))
 
 
 class EncoderLayer(nnx.Module):
-    """One transformer layer, norms after the residuals."""
+    """One transformer layer, post-norm: attention, then feed-forward."""
 
     def __init__(self, config: AlbertConfig, rngs: nnx.Rngs):
         self.attention = Attention(config, rngs)
@@ -117,21 +111,21 @@ class EncoderLayer(nnx.Module):
         self,
         x: Float[Array, "B L H"],
         mask: Bool[Array, "B L"],
-        readers: int | None = None,
+        num_queries: int | None = None,
         *,
         rngs: nnx.Rngs | None = None,
     ) -> Float[Array, "B Q H"]:
-        """Returns the first Q tokens one layer deeper, by default all."""
-        x = self.attention(x, mask, readers, rngs=rngs)
+        """Returns hidden states of the first Q positions, by default all."""
+        x = self.attention(x, mask, num_queries, rngs=rngs)
         y = self.ffn_output(self.activation(self.ffn(x)))
         return self.full_layer_layer_norm(x + drop(y, self.dropout_rate, rngs))
 
 
 class Albert(nnx.Module):
-    """ALBERT with a classification head at every depth: one and the same, or its own.
+    """ALBERT with a classification head after every layer, shared or per-layer.
 
-    The library's three verbs are `embed` (h_0), `layer` (h_i from h_{i-1}) and
-    `classify` (the logits of h_i); `__call__` runs them at every depth.
+    `embed` gives h_0, `layer` gives h_i from h_{i-1}, `classify` gives the logits of
+    h_i, and `__call__` gives the logits of every layer.
     """
 
     def __init__(self, config: AlbertConfig, rngs: nnx.Rngs):
@@ -163,22 +157,22 @@ class Albert(nnx.Module):
         self,
         x: Float[Array, "B L H"],
         mask: Bool[Array, "B L"],
-        readers: int | None = None,
+        num_queries: int | None = None,
         *,
         rngs: nnx.Rngs | None = None,
     ) -> Float[Array, "B Q H"]:
-        """Returns h_i for h_{i-1}: one depth, `inner_group_num` layers.
+        """Returns h_i from h_{i-1}: one depth, which is `inner_group_num` layers.
 
         Args:
           x: h_{i-1}.
-          mask: True at the real tokens.
-          readers: Q, the first so many tokens, where h_i of the others is not wanted;
-            by default all.
+          mask: True at real tokens.
+          num_queries: Q; only the first Q positions of h_i are computed, by default
+            all.
         """
         *inner, outer = self.albert_layers
         for layer in inner:
             x = layer(x, mask, rngs=rngs)
-        return outer(x, mask, readers, rngs=rngs)
+        return outer(x, mask, num_queries, rngs=rngs)
 
     def classify(
         self,
@@ -188,14 +182,15 @@ class Albert(nnx.Module):
         *,
         rngs: nnx.Rngs | None = None,
     ) -> Float[Array, "B C"]:
-        """Returns float32 logits: pooler on the first token, tanh, linear.
+        """Returns float32 logits: pooler on the first token, tanh, dropout, linear.
 
-        Where layers have heads of their own, that is the last layer's.
+        With per-layer heads, layers before the last use theirs where `mask` and
+        `depth` are given.
 
         Args:
           x: h_i.
-          mask: True at the real tokens.
-          depth: i, of all texts or of each; by default the last layer's.
+          mask: True at real tokens.
+          depth: i, 1-based, for all texts or one per text; by default the last layer.
         """
         pooled = jnp.tanh(self.pooler(x[:, 0]))
         dropped = drop(pooled, self.config.classifier_dropout_prob, rngs)
@@ -217,18 +212,17 @@ class Albert(nnx.Module):
         """Returns the logits of every layer, first to last.
 
         Args:
-          tokens: piece ids, padded on the right with any id.
-          mask: True at the real tokens, False at padding.
-          types: 0 for the first text of a pair (and all of a single one), 1 for the
-            second.
-          key: dropout key; None turns dropout off.
+          tokens: Token ids, right-padded with any id.
+          mask: True at real tokens, False at padding.
+          types: Token type ids: 1 in the second text of a pair, else 0.
+          key: Dropout key; None turns dropout off.
         """
 
-        def step(x: Array, each: tuple[Array, Array | None]) -> tuple[Array, Array]:
-            number, key = each
+        def step(x: Array, inputs: tuple[Array, Array | None]) -> tuple[Array, Array]:
+            depth, key = inputs
             rngs = None if key is None else nnx.Rngs(dropout=key)
             x = self.layer(x, mask, rngs=rngs)
-            return x, self.classify(x, mask, number, rngs=rngs)
+            return x, self.classify(x, mask, depth, rngs=rngs)
 
         early = self.config.num_hidden_layers - 1
         keys, rngs, last = None, None, None
@@ -237,17 +231,17 @@ class Albert(nnx.Module):
             rngs, last = nnx.Rngs(dropout=first), nnx.Rngs(dropout=final)
             keys = keys[2:]
         x = self.embed(tokens, types, rngs=rngs)
-        # Unrolled, the gradient runs 1.3 times as fast on a CPU, at the same compile
-        # time; without a gradient there is nothing to win.
+        # Unrolling makes the gradient 1.3 times as fast on a CPU at the same compile
+        # time; without a gradient it gains nothing.
         unroll = 1 if key is None else max(early, 1)
-        numbers = jnp.arange(1, early + 1)
-        x, logits = jax.lax.scan(step, x, (numbers, keys), early, unroll=unroll)
-        x = self.layer(x, mask, readers=1, rngs=last)
+        depths = jnp.arange(1, early + 1)
+        x, logits = jax.lax.scan(step, x, (depths, keys), early, unroll=unroll)
+        x = self.layer(x, mask, num_queries=1, rngs=last)
         return jnp.concatenate([logits, self.classify(x, rngs=last)[None]])
 
 
 def init(config: AlbertConfig, key: Array) -> Params:
-    """Returns fresh parameters (normal, `initializer_range`; zero biases)."""
+    """Returns random parameters: normal with `initializer_range`, zero biases."""
     return nnx.to_pure_dict(nnx.state(Albert(config, nnx.Rngs(key))))
 
 
@@ -257,5 +251,5 @@ def _graphdef(config: AlbertConfig) -> nnx.GraphDef:
 
 
 def bind(config: AlbertConfig, params: Params) -> Albert:
-    """Returns the model that holds `params`. Costs nothing inside `jax.jit`."""
+    """Returns the model with `params`; free inside `jax.jit`."""
     return nnx.merge(_graphdef(config), params)

@@ -1,33 +1,33 @@
-"""Floating-point operations of an ALBERT; a multiply and an add are two."""
+"""Floating-point operations of an ALBERT forward pass; a multiply-add counts as two."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.model.config import AlbertConfig
 from elbert_jax.model.heads import WIDTH
 
 
 def layer_per_token(config: AlbertConfig, length: ArrayLike) -> np.ndarray:
-    """Returns the cost of one depth for one token of a text of `length` tokens.
+    """Returns FLOPs per token of one layer, in a text of `length` tokens.
 
-    Query, key, value and output take 8 H^2, the feed-forward 4 H F, the scores and the
-    weighted values 4 L H: together 24 H^2 + 4 L H where F = 4 H.
+    Query, key, value and output take 8 H^2, the feed-forward 4 H F, attention scores
+    and their weighted sum 4 L H: together 24 H^2 + 4 L H where F = 4 H.
     """
     h, f = config.hidden_size, config.intermediate_size
     return config.inner_group_num * (8 * h**2 + 4 * h * f + 4 * h * np.asarray(length))
 
 
 def head(config: AlbertConfig) -> int:
-    """Returns the cost of the pooler and the classifier for one text, once."""
+    """Returns FLOPs of the pooler and the classifier for one text."""
     return 2 * config.hidden_size**2 + 2 * config.hidden_size * config.num_labels
 
 
 def exit_head(config: AlbertConfig, length: ArrayLike) -> np.ndarray:
-    """Returns the cost of the head of a layer before the last for one text, once.
+    """Returns FLOPs of an early layer's head for one text of `length` tokens.
 
-    With W = 128, `mlp` takes 2 H W + 2 W^2 + 2 W C. `attention` takes, a token, 2 H W,
-    4 W^2 (key and value) and 4 W (scores and weighted values); a text, 6 W^2 (query,
-    output and the layer behind them) and 2 W C. The others take what the last does.
+    With W = 128, `mlp` takes 2 H W + 2 W^2 + 2 W C. `attention` takes, per token,
+    2 H W, 4 W^2 (key and value) and 4 W (scores and their weighted sum); per text,
+    6 W^2 (query, output and dense) and 2 W C. All other shapes cost what `head` does.
     """
     length = np.asarray(length, np.float64)
     if config.exit_heads not in ("mlp", "attention"):
@@ -40,9 +40,9 @@ def exit_head(config: AlbertConfig, length: ArrayLike) -> np.ndarray:
 
 
 def text(config: AlbertConfig, length: ArrayLike, depth: ArrayLike) -> np.ndarray:
-    """Returns the cost of texts of `length` real tokens that leave at `depth`.
+    """Returns FLOPs of texts of `length` real tokens that exit after layer `depth`.
 
-    A head counts once a layer, as an early exit needs it.
+    Counts the head of every layer up to the exit.
     """
     depth = np.asarray(depth)
     early = np.minimum(depth, config.num_hidden_layers - 1)
@@ -51,12 +51,12 @@ def text(config: AlbertConfig, length: ArrayLike, depth: ArrayLike) -> np.ndarra
 
 
 def full_text(config: AlbertConfig, length: ArrayLike) -> np.ndarray:
-    """Returns the cost of texts at full depth, with the head after the last layer."""
+    """Returns FLOPs of texts at full depth, with the last layer's head only."""
     return _encoder(config, length, config.num_hidden_layers) + head(config)
 
 
-def masked_piece(config: AlbertConfig) -> int:
-    """Returns the cost of the masked language model's head for one position."""
+def masked_token(config: AlbertConfig) -> int:
+    """Returns FLOPs of the masked language model head for one masked position."""
     e = config.embedding_size
     return 2 * config.hidden_size * e + 2 * e * config.vocab_size
 

@@ -1,9 +1,9 @@
-"""Heads of the layers before the last, where each of them has its own.
+"""Per-layer classification heads for the layers before the last.
 
-The last layer's head is ALBERT's own pooler and classifier whatever these are, so that
-a checkpoint gives the same logits at full depth everywhere. `AlbertConfig.exit_heads`
-names the shape of the others, and their parameters lie stacked, first layer first. With
-`shared` there are none: every layer uses the last one's.
+The last layer always uses ALBERT's own pooler and classifier, so that full-depth
+logits are the checkpoint's. `AlbertConfig.exit_heads` names the shape of the other
+heads; their parameters are stacked along a leading axis, first layer first. With
+`shared` there are none: every layer uses the last one's head.
 
 Letters: B texts, L tokens, H hidden size, C classes, D layers, S = D - 1 heads.
 
@@ -23,16 +23,17 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from elbert_jax.model.layers import AlbertConfig, Linear, attend, drop
+from elbert_jax.model.config import AlbertConfig
+from elbert_jax.model.layers import Linear, attend, drop
 
-WIDTH = 128  # of the narrow shapes
+WIDTH = 128  # hidden size of `mlp` and `attention` heads
 ATTENTION_HEADS = 2
 
 
 class Head(nnx.Module):
-    """One head: features of the hidden states, dropout, a classifier."""
+    """Features of the hidden states, dropout, and a linear classifier."""
 
-    reads_all_tokens = False  # or the first one alone
+    uses_all_tokens = False  # only the first one
 
     def __init__(self, config: AlbertConfig, size: int, rngs: nnx.Rngs):
         self.classifier = Linear(config, size, config.num_labels, rngs)
@@ -40,7 +41,7 @@ class Head(nnx.Module):
 
     @abc.abstractmethod
     def features(self, x: Array, mask: Array, pooled: Array) -> Array:
-        """Returns what the classifier reads: [B, size]."""
+        """Returns the classifier's input: [B, size]."""
 
     def __call__(
         self,
@@ -53,16 +54,16 @@ class Head(nnx.Module):
         """Returns logits.
 
         Args:
-          x: the layer's hidden states.
-          mask: True at the real tokens.
-          pooled: what the last layer's pooler makes of them.
+          x: Hidden states of the layer.
+          mask: True at real tokens.
+          pooled: Output of the shared pooler on `x`.
         """
         features = self.features(x, mask, pooled)
         return self.classifier(drop(features, self.dropout_rate, rngs))
 
 
 class LinearHead(Head):
-    """A classifier behind the pooler that all layers share."""
+    """A classifier on the shared pooler's output (PABEE)."""
 
     def __init__(self, config: AlbertConfig, rngs: nnx.Rngs):
         super().__init__(config, config.hidden_size, rngs)
@@ -72,7 +73,7 @@ class LinearHead(Head):
 
 
 class PoolerHead(Head):
-    """A pooler and a classifier."""
+    """A pooler and a classifier of its own (DeeBERT)."""
 
     def __init__(self, config: AlbertConfig, rngs: nnx.Rngs):
         super().__init__(config, config.hidden_size, rngs)
@@ -83,7 +84,7 @@ class PoolerHead(Head):
 
 
 class MLPHead(Head):
-    """Three layers, H to 128 to 128 to C, with tanh between them."""
+    """Three linear layers, H to 128 to 128 to C, with tanh between them."""
 
     def __init__(self, config: AlbertConfig, rngs: nnx.Rngs):
         super().__init__(config, WIDTH, rngs)
@@ -95,9 +96,9 @@ class MLPHead(Head):
 
 
 class AttentionHead(MLPHead):
-    """The same with self-attention behind the first, of which the first token reads."""
+    """The same with self-attention after the first; the first token is the query."""
 
-    reads_all_tokens = True
+    uses_all_tokens = True
 
     def __init__(self, config: AlbertConfig, rngs: nnx.Rngs):
         super().__init__(config, rngs)
@@ -109,9 +110,9 @@ class AttentionHead(MLPHead):
 
     def features(self, x: Array, mask: Array, pooled: Array) -> Array:
         y = jnp.tanh(self.narrow(x))
-        parts = self.query(y[:, :1]), self.key(y), self.value(y)
-        read = attend(*parts, mask, ATTENTION_HEADS, self.dtype)
-        return jnp.tanh(self.dense(self.output(read[:, 0])))
+        query, key, value = self.query(y[:, :1]), self.key(y), self.value(y)
+        context = attend(query, key, value, mask, ATTENTION_HEADS, self.dtype)
+        return jnp.tanh(self.dense(self.output(context[:, 0])))
 
 
 SHAPES = {
@@ -123,7 +124,7 @@ SHAPES = {
 
 
 def build(config: AlbertConfig, rngs: nnx.Rngs) -> Head | None:
-    """Returns the S heads as one whose parameters have S as their first axis."""
+    """Returns the S heads as one `Head` with stacked parameters; None if shared."""
     if config.exit_heads == "shared":
         return None
     shape = SHAPES[config.exit_heads]
@@ -144,9 +145,12 @@ def classify(
     """Returns the logits of each text's own head.
 
     Args:
-      heads: as `build` stacks them.
-      depth: the layer, 1-based, of all texts or of each; beyond S, any head's.
-      x, mask, pooled: see `Head`.
+      heads: Stacked heads from `build`.
+      x: See `Head`; likewise `mask` and `pooled`.
+      mask: True at real tokens.
+      pooled: Output of the shared pooler.
+      depth: Layer number, 1-based, for all texts or one per text. The result is
+        meaningless where it exceeds S.
     """
     graphdef, state = nnx.split(heads)
     stacked = nnx.to_pure_dict(state)
@@ -160,10 +164,10 @@ def classify(
     index = jnp.clip(depth, 1, len(stacked["classifier"]["bias"])) - 1
     if index.ndim == 0:
         return own(index, x, mask, pooled)
-    if heads.reads_all_tokens:
-        # All of them would cost S times all tokens; of one, only its weights move.
+    if heads.uses_all_tokens:
+        # Gather each text's weights: all S heads on all tokens would cost more.
         alone = [leaf[:, None] for leaf in (x, mask, pooled)]  # batches of one text
         return jax.vmap(own)(index, *alone)[:, 0]
-    # On the first tokens, all of them cost less than gathering weights by text.
+    # On first tokens only, all S heads cost less than gathering weights per text.
     every = jax.vmap(one, in_axes=(0, None, None, None))(stacked, x, mask, pooled)
     return every[index, jnp.arange(len(index))]

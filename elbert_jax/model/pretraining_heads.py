@@ -19,7 +19,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from elbert_jax.model.albert import Albert, AlbertConfig, Params
-from elbert_jax.model.layers import ACTIVATIONS, LayerNorm, Linear, product
+from elbert_jax.model.layers import ACTIVATIONS, LayerNorm, Linear, einsum
 
 
 class MaskedLMHead(nnx.Module):
@@ -37,7 +37,7 @@ class MaskedLMHead(nnx.Module):
         """Returns float32 logits."""
         x = self.layer_norm(self.activation(self.dense(x)))
         rows = x.reshape(-1, x.shape[-1])
-        scores = product("re,ve->rv", rows, table, self.dtype)
+        scores = einsum("re,ve->rv", rows, table, self.dtype)
         return (scores + self.bias[None]).reshape(*x.shape[:-1], -1)
 
 

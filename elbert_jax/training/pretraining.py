@@ -233,7 +233,7 @@ class _MaskedLM:
             asked += depth * len(lengths)
         return GRADIENT * float(
             flops.text(self.model_config, lengths, depth).sum()
-            + asked * flops.masked_piece(self.model_config)
+            + asked * flops.masked_token(self.model_config)
         )
 
     def evaluate(self, variables: Any, step: int) -> Evaluation:

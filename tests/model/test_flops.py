@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from elbert_jax.model import albert, flops, pretraining_heads
-from elbert_jax.model.albert import AlbertConfig
-from elbert_jax.model.layers import EXIT_HEADS
+from elbert_jax.model.config import CHOICES, AlbertConfig
 
 E, H, C, D = 16, 128, 3, 6
 CONFIG = AlbertConfig(
@@ -54,7 +53,7 @@ def test_text_pays_the_head_at_every_layer_and_full_depth_pays_it_once():
     )
 
 
-@pytest.mark.parametrize("shape", EXIT_HEADS)
+@pytest.mark.parametrize("shape", CHOICES["exit_heads"])
 def test_text_pays_the_heads_of_the_layers_that_it_goes_through(shape):
     config = dataclasses.replace(CONFIG, exit_heads=shape)
     length, depth = np.array([5, 5, 64]), np.array([1, D, D - 1])
@@ -109,7 +108,7 @@ def test_xla_counts_the_same_for_the_head_and_the_projection():
 
 def test_xla_counts_the_same_for_the_masked_language_model():
     config = dataclasses.replace(CONFIG, vocab_size=1000, embedding_size=64)
-    want = 7 * flops.masked_piece(config)
+    want = 7 * flops.masked_token(config)
     shapes = ((1, 7, H), np.float32), ((1000, 64), np.float32)
     predict = lambda model, x, table: model.predictions(x, table)  # noqa: E731
     counted = xla(predict, *shapes, module=pretraining_heads, config=config)

@@ -20,9 +20,9 @@ from hugging_face import (
 from elbert_jax.errors import UserError
 from elbert_jax.hub import pretrained, weight_table
 from elbert_jax.model import albert, heads
-from elbert_jax.model.layers import EXIT_HEADS, AlbertConfig
+from elbert_jax.model.config import CHOICES, AlbertConfig
 
-SHAPES = EXIT_HEADS[1:]
+SHAPES = CHOICES["exit_heads"][1:]
 SHARED = AlbertConfig(**TINY)
 D = SHARED.num_hidden_layers
 LABELS = ("negative", "neutral", "positive")
@@ -135,7 +135,7 @@ def test_a_shape_is_one_that_there_is_and_wants_two_layers():
     assert tuple(heads.SHAPES) == SHAPES
     with pytest.raises(ValueError, match="'many'; it may be shared, pooler, linear,"):
         dataclasses.replace(SHARED, exit_heads="many")
-    with pytest.raises(ValueError, match="'mlp' want 2 layers"):
+    with pytest.raises(ValueError, match="'mlp' needs 2 layers"):
         dataclasses.replace(SHARED, exit_heads="mlp", num_hidden_layers=1)
 
 
