@@ -3,10 +3,10 @@
 #
 #   launch/benchmark_gpu.sh [FOLDER]      benchmarks/gpu, if none is named
 #
-# ALBERT-large and ALBERT-base in bfloat16, then in float32: a record and pictures of
-# each. What is not finished by then, another call goes on with. PYTHON names the
-# interpreter that has jax, flax, optax, transformers and torch; WHEELS, a folder of
-# wheels for what else it lacks; MINUTES, the length of a call.
+# ALBERT-large and ALBERT-base in bfloat16, then in float32: a record and plots of each.
+# Call it again to continue what did not finish. PYTHON is an interpreter with jax, flax,
+# optax, transformers and torch; WHEELS, a folder of wheels for the packages it lacks;
+# MINUTES, the time limit of a call.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=${1:-benchmarks/gpu}
@@ -36,7 +36,7 @@ if ! "$python" -c 'import jax; raise SystemExit(jax.default_backend() != "gpu")'
 fi
 export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$PWD/.jax_cache}
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
-export XLA_PYTHON_CLIENT_MEM_FRACTION=0.6 # the rest is PyTorch's
+export XLA_PYTHON_CLIENT_MEM_FRACTION=0.6 # leaves the rest to PyTorch
 export TORCHINDUCTOR_CACHE_DIR=${TORCHINDUCTOR_CACHE_DIR:-$PWD/.torch_cache}
 mkdir -p "$folder"
 status=0
@@ -58,6 +58,6 @@ measure base bfloat16 --parts=systems,queue,large,mixes
 measure large float32 --parts=systems,queue,large,mixes --peers=eager,sdpa
 measure base float32 --parts=systems,queue,large,mixes --peers=eager,sdpa
 if [ "$status" -ne 0 ] && [ "$status" -ne 2 ]; then
-  echo "not finished: call it again, and it goes on where it was"
+  echo "not finished: call it again to continue"
 fi
 exit "$status"

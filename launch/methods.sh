@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# Every method on SST-2 and AG News, and ELBERT on Financial PhraseBank, RTE and IMDB, three
-# seeds; then the sweep of the exits on each set, and of ELBERT's on all of them:
-# launch/methods.sh [DATA] [RUNS]. What is finished is not done again, and SETS, METHODS and
-# SEEDS name a part of it: SETS=sst2 SEEDS="0 1" launch/methods.sh. All begin from word vectors
-# of the books, or in the model directory INIT; INIT= is from scratch. FLAGS are further ones
-# of train, for all: they win over a set's, a method's win over them.
+# Trains every method on SST-2 and AG News, and ELBERT on Financial PhraseBank, RTE and IMDB,
+# with three seeds; then sweeps the exits of each set, and ELBERT's of all sets together:
+#
+#   launch/methods.sh [DATA] [RUNS]
+#
+# Finished runs are skipped. SETS, METHODS and SEEDS select a part:
+# SETS=sst2 SEEDS="0 1" launch/methods.sh. INIT is the model directory to start from
+# (models/albert-mini-en); INIT= trains from scratch. FLAGS are added to every train command:
+# they override the flags of a set, and those of a method override them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:-../shared/data} runs=${2:-runs/methods}
@@ -14,15 +17,9 @@ mkdir -p "$runs"
 malloc=hugetlb=1:mmap_max=0:trim_threshold=17179869184:arena_max=1
 export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.${malloc//:/:glibc.malloc.}}
 
-if [ -z "${INIT+set}" ]; then
-  INIT=$runs/word_vectors/model
-  "$python" -m elbert_jax.pretrain --config=configs/word_vectors.py \
-    --workdir="$runs/word_vectors" \
-    --config.data.files="$data/pretraining/books.txt.xz" \
-    --config.data.tokenizer=models/albert-mini-en
-fi
+INIT=${INIT-models/albert-mini-en}
 
-part() { # FILE HEADER LINES COMMAND...: those that it prints, unless the file is there
+part() { # FILE HEADER LINES COMMAND...: writes those lines of its output, unless it exists
   local file=$1 header=$2 lines=$3
   shift 3
   [ -e "$file" ] && return
@@ -32,9 +29,9 @@ part() { # FILE HEADER LINES COMMAND...: those that it prints, unless the file i
 
 phrases() { sed 's/@\([a-z]*\)\r*$/\t\1/' "$data/financial_phrasebank/Sentences_50Agree.txt"; }
 
-# Parts of the test texts, as every epoch is measured on all of them: 1,900 and 1,563. IMDB's
-# training texts are in the order of their labels. Financial PhraseBank has no split: four
-# fifths and one fifth, as in the paper.
+# Subsets of the test texts (AG News 1,900, IMDB 1,563), as every epoch is evaluated on all of
+# them; IMDB's training texts are sorted by label, so every fifth is taken. Financial
+# PhraseBank has no split: four fifths and one fifth, as in the paper.
 parts() { # SET
   case $1 in
   ag_news)
@@ -91,8 +88,8 @@ train() { # SET NAME SEED [FLAG...]
     --workdir="$runs/$set/$name-$seed" "$@"
 }
 
-# Twelve layers above the embeddings the loss of plain may stay at chance at the rate of all
-# others: from scratch always, on SST-2 one time in three.
+# At the other methods' learning rate the loss of plain may stay at chance with twelve layers:
+# from scratch always, on SST-2 one time in three.
 plain_rate() { # SET DEPTH
   case $INIT,$1,$2 in
   ,* | *,sst2,12) echo 2e-4 ;;
@@ -108,7 +105,7 @@ run() { # SET METHOD SEED
     --config.learning_rate="$(plain_rate "$1" "${2#plain_}")" \
     --config.model.num_hidden_layers="${2#plain_}" ;;
   deebert | fastbert | sustainable_kl) train "$@" --config.method="$2" \
-    --config.epochs=0 --config.init="$runs/$1/plain_12-$3/model" ;; # on the same model
+    --config.epochs=0 --config.init="$runs/$1/plain_12-$3/model" ;; # exit heads only
   *) train "$@" --config.method="$2" ;;
   esac
 }
@@ -126,7 +123,7 @@ for set in $sets; do
   done
 done
 
-list() { local IFS=,; echo "$*"; } # with commas between
+list() { local IFS=,; echo "$*"; } # comma-separated
 
 sweep() { # FOLDER MODELS FILES [FLAG...]
   "$python" -m elbert_jax.sweep --models="$2" --file="$3" --output="$runs/$1" \

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Pretrains on this host's GPU, without a network, in calls of a few minutes:
 #
-#   launch/pretrain_gpu.sh FILES [WORKDIR]     FILES with commas between them
+#   launch/pretrain_gpu.sh FILES [WORKDIR]     FILES comma-separated
 #
-# Call it again until it says that the model is there. PYTHON names the interpreter that
-# has jax and flax; WHEELS, a folder of wheels for what else it lacks; CONFIG, another
-# configuration; TOKENIZER, a directory with spiece.model; MINUTES, the length of a call.
+# Call it again until it reports the finished model. PYTHON is an interpreter with jax and
+# flax; WHEELS, a folder of wheels for the packages it lacks; CONFIG, another
+# configuration; TOKENIZER, a directory with spiece.model; MINUTES, the time limit.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 files=${1:?usage: launch/pretrain_gpu.sh FILES [WORKDIR]}
@@ -32,6 +32,6 @@ timeout --foreground --signal=INT "${MINUTES:-8.5}m" "$python" -m elbert_jax.pre
   --config="${CONFIG:-configs/pretrain_base.py}" --workdir="$workdir" \
   --config.data.files="$files" --config.data.tokenizer="${TOKENIZER:-}" || status=$?
 if [ "$status" -eq 124 ]; then
-  echo "not finished: call it again, and it goes on from its newest checkpoint"
+  echo "not finished: call it again to resume from its newest checkpoint"
 fi
 exit "$status"

@@ -29,7 +29,6 @@ class MaskedBatch(NamedTuple):
     positions: np.ndarray  # int32 [B, P]: where pieces are asked for
     targets: np.ndarray  # int32 [B, P]: the pieces that were there
     weight: np.ndarray  # float32 [B, P]: 1, or 0 where fewer are asked for
-    shown: np.ndarray  # bool [B, L]: True at the text's pieces that nobody asks for
     swapped: np.ndarray  # int32 [B]: 1 where the segments are in the wrong order
 
     @property
@@ -157,7 +156,6 @@ class Passages:
             positions.astype(np.int32),
             np.take_along_axis(tokens, positions, axis=1).astype(np.int32),
             np.take_along_axis(chosen, positions, axis=1).astype(np.float32),
-            maskable & ~chosen,
             swapped[:, 0].astype(np.int32),
         )
 

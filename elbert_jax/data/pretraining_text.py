@@ -4,9 +4,9 @@ import dataclasses
 import pathlib
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
-from elbert_jax.data import documents, passages, token_store, word_vectors
+from elbert_jax.data import documents, passages, token_store
 from elbert_jax.data.corpus import Config
 from elbert_jax.data.token_store import TokenStore
 from elbert_jax.data.tokenization import Tokenizer
@@ -21,14 +21,6 @@ class PlainText:
     store: TokenStore
     train: Int[np.ndarray, " K"]
     held_out: Int[np.ndarray, " H"]
-
-    def counts(self, vocab_size: int) -> Int[np.ndarray, " V"]:
-        """Returns how often each piece is in the documents to train on."""
-        counts = np.zeros(vocab_size, np.int64)
-        for row in self.train:
-            tokens = slice(*self.store.offsets[row : row + 2])
-            counts += np.bincount(self.store.tokens[tokens], minlength=vocab_size)
-        return counts
 
 
 def files(config: Config) -> list[str]:
@@ -70,24 +62,3 @@ def load(config: Config, pieces: Tokenizer, workdir: pathlib.Path) -> PlainText:
             "between documents"
         )
     return PlainText(store, *passages.held_out(len(store), data.held_out, config.seed))
-
-
-def vectors(
-    config: Config,
-    text: PlainText,
-    pieces: Tokenizer,
-    size: int,
-    workdir: pathlib.Path,
-) -> Float[np.ndarray, "V E"]:
-    """Returns `word_vectors.factorise` of the documents to train on, made once."""
-    data = config.data
-    settings = data.text_column, data.held_out, config.seed, size
-    name = documents.digest(files(config), pieces.fingerprint, *settings)
-    path = workdir / "word_vectors" / f"{name}.npy"
-    if not path.exists():
-        path.parent.mkdir(exist_ok=True)
-        made = word_vectors.factorise(text.store, text.train, len(pieces), size)
-        partial = path.with_suffix(".partial.npy")
-        np.save(partial, made)
-        partial.rename(path)
-    return np.load(path)

@@ -1,11 +1,8 @@
-"""ALBERT with the two heads that it is pretrained with.
+"""ALBERT with its two pretraining heads: masked tokens and sentence order.
 
-Letters: as in `albert`; V pieces, P masked positions of a row, R layers that speak, D
-times the layer is applied.
+Letters: as in `albert`; V tokens of the vocabulary, P masked positions of a row.
 
 References:
-    Ma et al., "Drop your Decoder: Pre-training with Bag-of-Word Prediction for Dense
-    Passage Retrieval", SIGIR 2024: [CLS] through the masked-word head.
     Lan et al., "ALBERT: A Lite BERT for Self-supervised Learning of Language
     Representations", ICLR 2020, section 3.1.
 """
@@ -23,7 +20,7 @@ from elbert_jax.model.layers import ACTIVATIONS, LayerNorm, Linear, einsum
 
 
 class MaskedLMHead(nnx.Module):
-    """Hidden states to pieces, through the embedding table (tied weights)."""
+    """Projects hidden states to the vocabulary, with tied word embeddings."""
 
     def __init__(self, config: AlbertConfig, rngs: nnx.Rngs):
         self.dense = Linear(config, config.hidden_size, config.embedding_size, rngs)
@@ -42,17 +39,17 @@ class MaskedLMHead(nnx.Module):
 
 
 class Logits(NamedTuple):
-    """What the heads say, in float32."""
+    """Float32 logits of the two heads."""
 
-    pieces: Float[Array, "R B P V"]  # of the masked ones
-    order: Float[Array, "R B 2"]  # of the two segments
-    bag: Float[Array, "D B V"]  # of all the text's pieces, as [CLS] foretells them
+    tokens: Float[Array, "B P V"]  # at the masked positions
+    order: Float[Array, "B 2"]  # segments in order, segments swapped
 
 
 class AlbertForPreTraining(nnx.Module):
-    """Masked language model and sentence order; the classifier of `albert` judges it.
+    """ALBERT with a masked language model head and a sentence order classifier.
 
-    Its two classes are 0, in order, and 1, swapped.
+    The sentence order head is the classifier of `Albert`: class 0 is in order, class 1
+    swapped.
     """
 
     def __init__(self, config: AlbertConfig, rngs: nnx.Rngs):
@@ -67,22 +64,18 @@ class AlbertForPreTraining(nnx.Module):
         positions: Int[Array, "B P"],
         *,
         depth: int,
-        every: int = 0,
         remat: bool = False,
         key: Array | None = None,
     ) -> Logits:
-        """Returns the logits of the pieces at `positions`, of the order, of the text's.
+        """Returns the logits of both heads after the layer is applied `depth` times.
 
         Args:
-          tokens: piece ids, some of them hidden.
-          mask: True at the real tokens, False at padding.
+          tokens: token ids, some of them masked.
+          mask: True at real tokens, False at padding.
           types: 0 in the first segment, 1 in the second.
-          positions: of the pieces asked for; only they meet the vocabulary.
-          depth: times the layer is applied.
-          every: both heads read `positions` and the order every so many layers, the
-            last one always; 0: only it.
-          remat: keep the layers' inputs only, and compute the rest anew for the
-            gradient.
+          positions: masked positions; only these are projected to the vocabulary.
+          depth: number of layer applications.
+          remat: rematerialise each layer's activations in the backward pass.
           key: dropout key; None turns dropout off.
         """
 
@@ -90,21 +83,15 @@ class AlbertForPreTraining(nnx.Module):
             return model.layer(x, mask, rngs=_rngs(key))
 
         apply = nnx.remat(layer) if remat else layer
-        count = 1 + 2 * depth  # one for the embeddings, the layers, their classifiers
+        count = depth + 2  # the embeddings, each layer, the classifier
         keys = [None] * count if key is None else jax.random.split(key, count)
         x = self.albert.embed(tokens, types, rngs=_rngs(keys[0]))
-        pieces, order, first = [], [], []
-        table = self.albert.embeddings.word_embeddings.embedding[...]
         for number in range(1, depth + 1):
             x = apply(self.albert, x, keys[number])
-            first.append(x[:, 0])
-            if number == depth or every and (depth - number) % every == 0:
-                asked = jnp.take_along_axis(x, positions[:, :, None], axis=1)
-                pieces.append(self.predictions(asked, table))
-                order.append(self.albert.classify(x, rngs=_rngs(keys[-number])))
-        # What nobody reads is not computed: XLA drops it.
-        bag = self.predictions(jnp.stack(first), table)
-        return Logits(jnp.stack(pieces), jnp.stack(order), bag)
+        masked = jnp.take_along_axis(x, positions[:, :, None], axis=1)
+        table = self.albert.embeddings.word_embeddings.embedding[...]
+        order = self.albert.classify(x, rngs=_rngs(keys[-1]))
+        return Logits(self.predictions(masked, table), order)
 
 
 def _rngs(key: Array | None) -> nnx.Rngs | None:

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from elbert_jax.data.corpus import Config, Corpus
 from elbert_jax.model.albert import AlbertConfig
 
@@ -106,9 +104,9 @@ def render_pretrained(
     phases: Sequence[tuple[int, int, float]],
     names: Sequence[str],
     documents: int,
-    pieces: int,
+    tokens: int,
     effort: tuple[int, float],
-    layers: Mapping[str, np.ndarray],
+    scores: Mapping[str, float],
 ) -> str:
     """Returns the card of a pretrained encoder as Markdown.
 
@@ -117,35 +115,26 @@ def render_pretrained(
       config: of the run.
       phases: depth, length of a row and share of the steps of each.
       names: the text files.
-      documents: how many there are in them.
-      pieces: how many the tokenizer makes of them.
+      documents: number of documents in them.
+      tokens: number of tokens in them.
       effort: tokens seen, and seconds spent.
-      layers: what the heads reach on held-out documents after every layer, [D].
+      scores: on held-out documents, at the depth of the last phase.
     """
-    tokens, seconds = effort
+    seen, seconds = effort
     start = f"from {config.init}" if config.init else "from random weights"
-    if config.mimetic and not config.init:
-        start += f" and word vectors of the text, reading the {config.mimetic}"
-    objective = "masked pieces, sentence order" if config.steps else "no training"
-    if config.steps and config.bag_of_words:
-        objective += f", bag of words (weight {config.bag_of_words:g})"
-    if config.steps and config.freeze_words:
-        objective += ", word vectors frozen"
-    depth = len(layers["mlm_loss"])
     schedule = _table(
         ["depth", "tokens of a row", "share of the steps"],
         [(d, length, f"{share:g}") for d, length, share in phases],
     )
     columns = {
-        "masked pieces": "mlm_accuracy",
+        "accuracy on masked tokens": "mlm_accuracy",
         "perplexity": "mlm_perplexity",
-        "sentence order": "sop_accuracy",
+        "accuracy of sentence order": "sop_accuracy",
     }
-    if config.bag_of_words:
-        columns["bag of words, nats"] = "bow_loss"
-    scores = _table(
-        ["layer", *columns],
-        zip(range(1, depth + 1), *(map(_number, layers[c]) for c in columns.values())),
+    depth = phases[-1][0]
+    held_out = _table(
+        ["depth", *columns],
+        [[depth, *(_number(scores[name]) for name in columns.values())]],
     )
     return f"""---
 library_name: elbert_jax
@@ -153,12 +142,12 @@ pipeline_tag: fill-mask
 ---
 # ALBERT, pretrained on {", ".join(names)}
 
-- Begun {start}; then {objective}; seed {config.seed}.
-- {documents:,} documents of {pieces:,} pieces, {config.data.held_out:.0%} of the
+- Trained {start} on masked tokens and sentence order; seed {config.seed}.
+- {documents:,} documents of {tokens:,} tokens, {config.data.held_out:.0%} of the
   documents held out.
-- {tokens:,} tokens seen in {config.steps:,} steps; {seconds / 3600:.2f} hours.
+- {seen:,} tokens seen in {config.steps:,} steps; {seconds / 3600:.2f} hours.
 - {model.num_hidden_layers} layers that share their weights, hidden size
-  {model.hidden_size}, {model.vocab_size:,} pieces, float numbers as
+  {model.hidden_size}, a vocabulary of {model.vocab_size:,} tokens, weights stored as
   {config.export_dtype}.
 
 Fine-tune it: `python -m elbert_jax.train --config=... --config.init=DIR`.
@@ -168,9 +157,9 @@ Fine-tune it: `python -m elbert_jax.train --config=... --config.init=DIR`.
 
 {schedule}
 
-## Held-out documents, read after every layer
+## Held-out documents
 
-{scores}
+{held_out}
 """
 
 

@@ -1,8 +1,7 @@
-"""Pretraining ALBERT on plain text: masked pieces and sentence order.
+"""Pretraining ALBERT on plain text: masked tokens and sentence order.
 
-A run goes on from the first of these that is there: its own newest checkpoint, the
-checkpoint or hub id that `config.init` names, weights shaped as `config.model` that
-`mimetic` begins.
+A run starts from the first of these that exists: its own newest checkpoint, the model
+directory or hub id `config.init`, random weights of the shape `config.model`.
 """
 
 import dataclasses
@@ -28,39 +27,25 @@ from elbert_jax.errors import UserError
 from elbert_jax.hub import pretrained, weight_table
 from elbert_jax.model import flops, pretraining_heads
 from elbert_jax.model.albert import AlbertConfig, Params
-from elbert_jax.training import (
-    mimetic,
-    model_card,
-    pretraining_loss,
-    run_directory,
-    trainer,
-)
-from elbert_jax.training.stage import Stage, everything
+from elbert_jax.training import model_card, pretraining_loss, run_directory, trainer
+from elbert_jax.training.stage import Stage
 from elbert_jax.training.trainer import GRADIENT, Effort, Evaluation
 
 
 class Phase(NamedTuple):
-    """A row of `config.phases`: the same weights, so deep, on rows so long."""
+    """A row of `config.phases`: a depth and a row length for a share of the steps."""
 
-    depth: int  # 0: the model's own
-    length: int
+    depth: int  # layer applications; 0: those of the model
+    length: int  # tokens of a row
     share: float  # of the steps
 
 
-@functools.partial(jax.jit, static_argnames=("config", "depth", "every", "bag"))
+@functools.partial(jax.jit, static_argnames=("config", "depth"))
 def _held_out_scores(
-    params: Params,
-    batch: MaskedBatch,
-    *,
-    config: AlbertConfig,
-    depth: int,
-    every: int,
-    bag: bool,
+    params: Params, batch: MaskedBatch, *, config: AlbertConfig, depth: int
 ) -> dict[str, Array]:
-    logits = pretraining_heads.bind(config, params)(
-        *batch.inputs, depth=depth, every=every
-    )
-    return pretraining_loss.scores(batch, logits, bag)
+    logits = pretraining_heads.bind(config, params)(*batch.inputs, depth=depth)
+    return pretraining_loss.scores(batch, logits)
 
 
 def pretrain(config: Config, workdir: str | pathlib.Path) -> None:
@@ -86,26 +71,17 @@ def _objective(
     model_config, params = _initial_model(config, tokenizer)
     phases = _fitted(phases, model_config)
     text = pretraining_text.load(config, tokenizer, workdir)
-    if config.mimetic and not config.init:
-        size = mimetic.word_size(model_config, config.mimetic)
-        vectors = pretraining_text.vectors(config, text, tokenizer, size, workdir)
-        counts = text.counts(model_config.vocab_size)
-        key = jax.random.fold_in(jax.random.key(config.seed), 2)
-        params = mimetic.begin(model_config, params, vectors, counts, key)
     return _MaskedLM(config, phases, tokenizer, text, model_config, params)
 
 
 def _check(config: Config) -> list[Phase]:
     """Returns the phases; refuses values that no run can have."""
-    trainer.check(config, ["batch_tokens", "eval_every", "eval_tokens"], ["steps"])
+    trainer.check(config, ["steps", "batch_tokens", "eval_every", "eval_tokens"], [])
     if config.export_dtype not in pretrained.DTYPES:
         known = ", ".join(pretrained.DTYPES)
         raise UserError(
             f"config.export_dtype is {config.export_dtype!r}; it may be {known}"
         )
-    if config.mimetic not in ("", *mimetic.READS):
-        known = ", ".join(mimetic.READS)
-        raise UserError(f"config.mimetic is {config.mimetic!r}; it may be {known}")
     try:
         phases = [
             Phase(operator.index(depth), operator.index(length), float(share))
@@ -121,8 +97,6 @@ def _check(config: Config) -> list[Phase]:
             f"config.phases is {config.phases}; wanted are rows of (depth >= 0, "
             "length >= 16, share of the steps > 0)"
         )
-    if config.bag_of_words < 0:
-        raise UserError("config.bag_of_words must be at least 0")
     for name in ("held_out", "mask_rate"):
         if not 0 < config.data[name] < 1:
             raise UserError(f"config.data.{name} is not between 0 and 1")
@@ -163,12 +137,8 @@ def _initial_model(config: Config, tokenizer: Tokenizer) -> tuple[AlbertConfig, 
     return model_config, pretraining_heads.init(model_config, key)
 
 
-def _all_but_words(path: tuple[Any, ...]) -> bool:
-    return "word_embeddings" not in path
-
-
 class _MaskedLM:
-    """The trainer's `Objective`: hidden pieces, and which segment was first."""
+    """The trainer's `Objective`: masked tokens, and which segment was first."""
 
     t_learning_rate = 0.0
 
@@ -198,15 +168,16 @@ class _MaskedLM:
         total = sum(phase.share for phase in phases)
         ends = np.cumsum([phase.share for phase in phases]) / total * config.steps
         steps = np.diff(np.rint(ends).astype(int), prepend=0)
-        heads = config.mlm_every, config.remat, config.bag_of_words
         losses = [
-            (int(count), pretraining_loss.make(model_config, phase.depth, *heads))
+            (
+                int(count),
+                pretraining_loss.make(model_config, phase.depth, config.remat),
+            )
             for count, phase in zip(steps, phases)
         ]
-        trains = _all_but_words if config.freeze_words else everything
         # One schedule and one optimizer through all phases.
         self.stages: Sequence[Stage] = [
-            Stage(losses, config.learning_rate, config.eval_every, trains)
+            Stage(losses, config.learning_rate, config.eval_every)
         ]
         self.ends = np.cumsum(steps)
         self.plans = [
@@ -229,8 +200,6 @@ class _MaskedLM:
     def flops(self, batch: MaskedBatch, step: int) -> float:
         lengths, asked = batch.mask.sum(1), batch.weight.sum()
         depth = self._phase(step).depth
-        if self.config.bag_of_words:
-            asked += depth * len(lengths)
         return GRADIENT * float(
             flops.text(self.model_config, lengths, depth).sum()
             + asked * flops.masked_token(self.model_config)
@@ -238,35 +207,28 @@ class _MaskedLM:
 
     def evaluate(self, variables: Any, step: int) -> Evaluation:
         phase = self._phase(step)
-        row = {k: v[-1] for k, v in self._measure(variables["model"], phase).items()}
+        row = self._measure(variables["model"], phase)
         sentence = (
-            f"step {step}, depth {phase.depth}: held-out masked pieces "
-            f"{row['mlm_accuracy']:.4f} right, perplexity "
+            f"step {step}, depth {phase.depth}: held-out accuracy on masked tokens "
+            f"{row['mlm_accuracy']:.4f}, perplexity "
             f"{row['mlm_perplexity']:.2f}, sentence order {row['sop_accuracy']:.4f}"
         )
         named = {f"validation_{name}": value for name, value in row.items()}
         # What phases measure cannot be compared: the last parameters are kept.
         return Evaluation({"depth": phase.depth} | named, float(step), sentence)
 
-    def _measure(
-        self, params: Params, phase: Phase, every: int = 0
-    ) -> dict[str, np.ndarray]:
-        """Returns what the heads reach on held-out text, by layer."""
+    def _measure(self, params: Params, phase: Phase) -> dict[str, float]:
+        """Returns the mean scores on held-out text at the depth of a phase."""
         rows = self._rows(phase.length)
         count = max(1, self.config.eval_tokens // (rows * phase.length))
         batches = passages.eval_batches(self.held_out[phase.length], rows, count)
-        settings = {
-            "config": self.model_config,
-            "depth": phase.depth,
-            "every": every,
-            "bag": self.config.bag_of_words > 0,
-        }
+        settings = {"config": self.model_config, "depth": phase.depth}
         seen = [
             jax.device_get(_held_out_scores(params, batch, **settings))
             for batch in batches
         ]
-        mean = {name: np.mean([row[name] for row in seen], axis=0) for name in seen[0]}
-        return mean | {"mlm_perplexity": np.exp(mean["mlm_loss"])}
+        mean = {name: float(np.mean([row[name] for row in seen])) for name in seen[0]}
+        return mean | {"mlm_perplexity": math.exp(mean["mlm_loss"])}
 
     def export(
         self, directory: pathlib.Path, variables: Any, step: int, effort: Effort
@@ -284,8 +246,8 @@ class _MaskedLM:
                 pathlib.Path(file).name for file in pretraining_text.files(self.config)
             ],
             documents=len(self.store),
-            pieces=len(self.store.tokens),
+            tokens=len(self.store.tokens),
             effort=effort,
-            layers=self._measure(params, self.phases[-1], every=1),
+            scores=self._measure(params, self.phases[-1]),
         )
         (directory / "README.md").write_text(card)

@@ -172,8 +172,6 @@ class _Run:
             tqdm.tqdm(total=self.total, initial=first, unit="batch") as bar,
         ):
             meter = _Meter(objective, effort)
-            if not self.total:  # the model stays as it begins
-                self._evaluate(course, 0, state.params, writer, effort)
             for step in range(first + 1, self.total + 1):
                 if step > course.end:
                     _, variables, _ = course.restore_best(state.params)

@@ -17,7 +17,7 @@ from elbert_jax.training import trainer
 # How ml_collections reads a file under Python 3.11.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module")
 CONFIG_OF_TRAIN = default.get_config()
-CONFIG = pathlib.Path(__file__).parents[2] / "configs" / "sst2_scratch.py"
+CONFIG = pathlib.Path(__file__).parents[2] / "configs" / "quickstart.py"
 
 
 @pytest.fixture

@@ -37,8 +37,7 @@ def run(config, params, tokens, mask, types):
     """Returns the last layer's logits: of every position, and of the order."""
     positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
     model = pretraining_heads.bind(config, params)
-    logits = model(tokens, mask, types, positions, depth=config.num_hidden_layers)
-    return jax.tree.map(lambda x: x[0], logits)
+    return model(tokens, mask, types, positions, depth=config.num_hidden_layers)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +56,7 @@ def test_theirs_computes_the_same_here_and_returns_bit_exact(shape, tmp_path):
     got = load(tmp_path / "theirs")
     assert (got.initialised, got.ignored) == ((), ())
     want = pytorch.torch_outputs(model, *batch())
-    pieces, order, _ = run(got.config, got.params, *batch())
+    pieces, order = run(got.config, got.params, *batch())
     close(pieces, want.prediction_logits)
     close(order, want.sop_logits)
     assert np.ptp(pieces, axis=(0, 1)).min() > 1e-3  # positions do differ
@@ -73,7 +72,7 @@ def test_theirs_computes_the_same_here_and_returns_bit_exact(shape, tmp_path):
 
 def test_ours_opens_in_transformers_with_the_same_logits(params, tmp_path):
     save(tmp_path, CONFIG, params)
-    pieces, order, _ = run(CONFIG, params, *batch())
+    pieces, order = run(CONFIG, params, *batch())
     for name, unused in ((THEIRS, set()), ("AlbertForMaskedLM", POOLER | SOP)):
         model, info = getattr(pytorch.transformers, name).from_pretrained(
             tmp_path, attn_implementation="eager", output_loading_info=True
@@ -116,7 +115,7 @@ def test_heads_that_a_file_lacks_are_initialised(name, initialised, ignored, tmp
     assert {*got.ignored} == ignored | {"predictions.decoder.weight"}
     assert {*got.mapped, *got.ignored} == pytorch.tensors_of(tmp_path).keys()
     if name == "AlbertForMaskedLM":
-        pieces, order, _ = run(got.config, got.params, *batch())
+        pieces, order = run(got.config, got.params, *batch())
         close(pieces, pytorch.torch_outputs(model, *batch()).logits)
         assert order.shape == (3, 2)
     else:

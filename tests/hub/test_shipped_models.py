@@ -54,8 +54,8 @@ def test_both_libraries_guess_what_was_masked(masked):
     @jax.jit
     def guess(params, tokens, mask, types, places):
         model = pretraining_heads.bind(start.config, params)
-        pieces, *_ = model(tokens, mask, types, places[:, None], depth=12)
-        return pieces[-1, :, 0]
+        logits = model(tokens, mask, types, places[:, None], depth=12)
+        return logits.tokens[:, 0]
 
     logits = guess(start.params, tokens, mask, types, jnp.asarray(places))
     log_p = np.asarray(jax.nn.log_softmax(logits))
