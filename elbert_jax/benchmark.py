@@ -14,7 +14,7 @@ import tempfile
 
 from absl import flags
 
-from elbert_jax import filesystem, machine, machine_cache
+from elbert_jax import filesystem, machine
 from elbert_jax.benchmarking import drawn, parts, speed_plots, workload
 from elbert_jax.benchmarking.bench import Bench
 from elbert_jax.benchmarking.benchmark_record import Record
@@ -42,7 +42,7 @@ _PLOTS = flags.DEFINE_string("plots", None, "Folder for the curves.")
 
 def main(argv):
     del argv
-    machine_cache.keep_programs()
+    machine.enable_compilation_cache()
     if _PLOTS.value:
         with filesystem.writing(_PLOTS.value):
             pathlib.Path(_PLOTS.value).mkdir(parents=True, exist_ok=True)

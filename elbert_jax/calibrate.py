@@ -14,7 +14,7 @@ import pathlib
 import orjson
 from absl import flags
 
-from elbert_jax import machine_cache
+from elbert_jax import machine
 from elbert_jax.cli import app, dataset_flags
 from elbert_jax.data import corpus
 from elbert_jax.errors import UserError
@@ -37,7 +37,7 @@ _SLOTS = flags.DEFINE_string("slots", None, "Texts in a batch, of 16 tokens; or 
 
 def main(argv):
     del argv
-    machine_cache.keep_programs()
+    machine.enable_compilation_cache()
     goal = calibration.Goal(_DROP.value, _CONFIDENCE.value, _P99.value, _RATE.value)
     directory = pathlib.Path(_MODEL.value or "").expanduser()
     if not (_MODEL.value and directory.is_dir() and os.access(directory, os.W_OK)):

@@ -1,18 +1,18 @@
-"""Converts an ALBERT checkpoint of Hugging Face's into a text classifier's directory.
+"""Converts an ALBERT checkpoint from Hugging Face to a text classifier's directory.
 
     python -m elbert_jax.convert --from=albert/albert-base-v2 --to=models/base
 
 The result opens here and with Hugging Face's AutoModelForSequenceClassification. With
---head=pretraining it keeps the heads of pieces and of sentence order in place of the
-classifier, and opens with AlbertForPreTraining and AlbertForMaskedLM.
+--head=pretraining it keeps the masked language model and sentence order heads in place
+of the classifier, and opens with AlbertForPreTraining and AlbertForMaskedLM.
 """
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from absl import flags
 
+from elbert_jax import filesystem
 from elbert_jax.cli import app
 from elbert_jax.errors import UserError
 from elbert_jax.hub import download, pretrained, weight_table
@@ -24,9 +24,7 @@ _MODELS = {
 
 _FROM = flags.DEFINE_string("from", None, "A directory, or a model's id on the hub.")
 _TO = flags.DEFINE_string("to", None, "The directory to write; new or empty.")
-_HEAD = flags.DEFINE_enum(
-    "head", "classifier", [*_MODELS], "What the checkpoint is read and written as."
-)
+_HEAD = flags.DEFINE_enum("head", "classifier", [*_MODELS], "The heads to keep.")
 _REVISION = flags.DEFINE_string("revision", None, "The hub's branch, tag or commit.")
 _LOCAL = flags.DEFINE_bool("local_files_only", False, "Look in the local cache only.")
 _PICKLE = flags.DEFINE_bool(
@@ -51,29 +49,26 @@ def main(argv):
     )
     tokenizer = [model.directory / name for name in download.TOKENIZER]
     tokenizer = [path for path in tokenizer if path.is_file()]
-    try:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=to.parent) as scratch:
-            whole = Path(scratch, "model")  # it appears under its name when complete
-            pretrained.save(
-                whole,
-                model.config,
-                model.params,
-                model.labels,
-                model=head,
-                training=model.training,
-            )
-            for path in tokenizer:
-                shutil.copyfile(path, whole / path.name)
-            whole.rename(to)
-    except OSError as error:
-        raise UserError(f"cannot write {to}: {error.strerror}") from error
+    with filesystem.creating_directory(to) as folder:
+        pretrained.save(
+            folder,
+            model.config,
+            model.params,
+            model.labels,
+            model=head,
+            training=model.training,
+        )
+        for path in tokenizer:
+            shutil.copyfile(path, folder / path.name)
 
-    for verb in ("mapped", "initialised", "ignored"):
-        keys = getattr(model, verb)
-        print(f"{verb} {len(keys)}", *keys, sep="\n  ")
-    print(f"tokenizer {len(tokenizer)}", *(p.name for p in tokenizer), sep="\n  ")
-    print(f"labels {len(model.labels)}", *model.labels, sep="\n  ")
+    for title, names in (
+        ("mapped", model.mapped),
+        ("initialised", model.initialised),
+        ("ignored", model.ignored),
+        ("tokenizer", [path.name for path in tokenizer]),
+        ("labels", model.labels),
+    ):
+        print(f"{title} {len(names)}", *names, sep="\n  ")
 
 
 if __name__ == "__main__":

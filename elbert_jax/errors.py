@@ -1,12 +1,12 @@
-"""A mistake of the user's, in one line that says what to mend."""
+"""Errors that the user can mend, and warnings, each in one line."""
 
 import sys
 
 
 class UserError(ValueError):
-    """Something the user can mend; the message is one line that says what."""
+    """An error that the user can mend; its message is one line that says how."""
 
 
 def warn(message: Warning | str, *_: object) -> None:
-    """Tells the user, in one line on standard error, what is amiss but bearable."""
+    """Prints a warning in one line on standard error, as `warnings.showwarning` may."""
     print("warning:", " ".join(str(message).split()), file=sys.stderr)

@@ -6,7 +6,7 @@ Run:    python -m elbert_jax.evaluate --model=DIR --file=dev.tsv
 import orjson
 from absl import flags
 
-from elbert_jax import filesystem, machine_cache
+from elbert_jax import filesystem, machine
 from elbert_jax.cli import app, dataset_flags
 from elbert_jax.errors import UserError
 from elbert_jax.evaluation import plots, report
@@ -26,7 +26,7 @@ _JSON = flags.DEFINE_string("json", None, "File for every number.")
 
 def main(argv):
     del argv
-    machine_cache.keep_programs()
+    machine.enable_compilation_cache()
     if not _MODEL.value:
         raise UserError("give --model=DIR, and --file=FILE or --task=NAME")
     plot, record = map(filesystem.target, (_PLOT.value, _JSON.value))

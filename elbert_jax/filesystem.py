@@ -1,9 +1,10 @@
-"""Files written whole or not at all, locks, and the system's errors in one line."""
+"""Files and directories that appear whole or not at all, locks, and clear errors."""
 
 import contextlib
 import fcntl
 import os
 import pathlib
+import shutil
 from collections.abc import Iterator
 from typing import IO, Any, BinaryIO
 
@@ -11,10 +12,10 @@ from elbert_jax.errors import UserError
 
 
 def target(name: str | os.PathLike[str] | None) -> pathlib.Path | None:
-    """Returns the path of a file to write, None of none.
+    """Returns the path of a file to write; None for None.
 
     Raises:
-      UserError: the folder that it should be in is not there.
+      UserError: Its folder does not exist.
     """
     path = pathlib.Path(os.path.expanduser(name)) if name else None
     if path and not path.parent.is_dir():
@@ -23,43 +24,69 @@ def target(name: str | os.PathLike[str] | None) -> pathlib.Path | None:
 
 
 @contextlib.contextmanager
-def replacing(path: str) -> Iterator[BinaryIO]:
-    """Gives a file that becomes `path` once all is written, else leaves nothing.
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Opens a binary file that replaces `path` in one step when the block succeeds.
+
+    Until then it is `path` with ".tmp" added; where the block fails, it is removed.
 
     Raises:
-      UserError: it cannot be written.
+      UserError: The file cannot be written.
     """
-    temporary = f"{path}.tmp"
-    try:
-        with writing(path):
+    temporary = f"{os.fspath(path)}.tmp"
+    with writing(path):
+        try:
             with open(temporary, "wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-    finally:
-        pathlib.Path(temporary).unlink(missing_ok=True)
+        finally:
+            pathlib.Path(temporary).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def writing(path: str) -> Iterator[None]:
-    """Makes the system's errors a UserError, but for the reader's leaving a pipe."""
+def creating_directory(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Makes a directory that becomes `path` in one step when the block succeeds.
+
+    Until then it is a hidden neighbour; where the block fails, it is removed, and what
+    a killed process left of it goes at the next try.
+
+    Args:
+      path: Must not exist, or be an empty directory; parents are made if need be.
+
+    Raises:
+      UserError: The directory cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    with writing(path):
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            yield temporary
+            temporary.rename(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Converts OSError to UserError; re-raises BrokenPipeError."""
     try:
         yield
     except BrokenPipeError:
         raise
     except OSError as error:
         reason = error.strerror or str(error).partition("\n")[0]
-        raise UserError(f"{path} cannot be written: {reason}") from error
+        raise UserError(f"{os.fspath(path)} cannot be written: {reason}") from error
 
 
-def hold(file: IO[Any], told: str) -> None:
-    """Keeps other processes out of an open file until it is closed.
+def hold(file: IO[Any], message: str) -> None:
+    """Locks an open file against other processes until it is closed.
 
     Raises:
-      UserError: another process is there; it says `told`.
+      UserError: Another process holds it; the error is `message`.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise UserError(told) from error
+        raise UserError(message) from error

@@ -1,8 +1,8 @@
 """Ctrl-C and SIGTERM that are not lost.
 
-A signal's KeyboardInterrupt comes up wherever Python is just then, and Python drops it
-in a `__del__` or in a callback of the garbage collector, of which JAX has one. So a
-signal is remembered as well, and a long job asks after each of its parts.
+Python raises a signal's KeyboardInterrupt wherever it happens to be, and drops it
+inside a `__del__` or a garbage collector callback, of which JAX has one. So the signal
+is also remembered, and a long job checks for it between its parts.
 """
 
 import contextlib
@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from typing import Any
 
 _asked = False
-_waits = False
+_deferred = False
 
 
 def listen() -> None:
-    """Has SIGINT and SIGTERM raise KeyboardInterrupt, from now on in this process."""
+    """Makes SIGINT and SIGTERM raise KeyboardInterrupt in this process from now on."""
     global _asked
     _asked = False
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -29,26 +29,26 @@ def asked() -> bool:
 
 
 def check() -> None:
-    """Raises KeyboardInterrupt if a signal has asked for it."""
+    """Raises KeyboardInterrupt if a signal has asked this process to stop."""
     if _asked:
         raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
 def waiting() -> Iterator[None]:
-    """In here the first signal is remembered and no more: the job asks when it can."""
-    global _waits
-    _waits = True
+    """Defers the first signal: inside, it is only remembered, for `asked` to tell."""
+    global _deferred
+    _deferred = True
     try:
         yield
     finally:
-        _waits = False
+        _deferred = False
 
 
 def _stop(number: int, frame: Any) -> None:
     global _asked
     again, _asked = _asked, True
-    if again or not _waits:
+    if again or not _deferred:
         raise KeyboardInterrupt
-    with contextlib.suppress(OSError):  # no print, which may be what was interrupted
+    with contextlib.suppress(OSError):  # not print, which the signal may interrupt
         os.write(2, b"\nstopping when it is safe; a second signal stops at once\n")

@@ -9,7 +9,7 @@ import os
 
 from absl import flags
 
-from elbert_jax import machine_cache
+from elbert_jax import machine
 from elbert_jax.cli import app
 from elbert_jax.data import readers
 from elbert_jax.errors import UserError
@@ -36,7 +36,7 @@ _LOCAL = flags.DEFINE_bool("local_files_only", False, "Never ask the hub.")
 
 def main(argv):
     del argv
-    machine_cache.keep_programs()
+    machine.enable_compilation_cache()
     if not (_MODEL.value and _INPUT.value and _OUTPUT.value):
         raise UserError("--model, --input and --output are all needed")
     input, output = map(os.path.expanduser, (_INPUT.value, _OUTPUT.value))

@@ -7,7 +7,7 @@ Run:    python -m elbert_jax.pretrain --config=configs/pretrain_mini.py \
 from absl import flags
 from ml_collections import config_flags
 
-from elbert_jax import machine_cache
+from elbert_jax import machine
 from elbert_jax.cli import app
 from elbert_jax.errors import UserError
 from elbert_jax.training import pretraining
@@ -18,7 +18,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Checkpoints, logs and the model
 
 def main(argv):
     del argv
-    machine_cache.keep_programs()
+    machine.enable_compilation_cache()
     if _CONFIG.value is None or _WORKDIR.value is None:
         raise UserError(
             "give --config=FILE, a configuration that is there, and --workdir=DIR"

@@ -13,7 +13,7 @@ import sys
 
 from absl import flags
 
-from elbert_jax import filesystem, machine_cache
+from elbert_jax import filesystem, machine
 from elbert_jax.cli import app, dataset_flags
 from elbert_jax.data import tasks
 from elbert_jax.errors import UserError
@@ -38,7 +38,7 @@ _CACHE = flags.DEFINE_string("cache_dir", None, "For logits; else OUTPUT/cache."
 
 def main(argv):
     del argv
-    machine_cache.keep_programs()
+    machine.enable_compilation_cache()
     named, names = _MODELS.value or [], _FILE.value or _TASK.value or []
     groups, models = zip(*map(_split, named)) if named else ((), ())
     if not (models and _OUTPUT.value) or bool(_FILE.value) == bool(_TASK.value):

@@ -1,13 +1,13 @@
-"""Plain-text tables and bars for a terminal."""
+"""Plain-text tables and bars for a terminal, and Markdown tables for files."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 _BAR = 40  # characters of the longest bar
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Returns aligned columns, numbers on the right."""
+    """Returns aligned columns: numbers to the right, text to the left."""
     numeric = [isinstance(value, int | float) for value in rows[0]]
     cells = [list(header), *([_cell(value) for value in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells)]
@@ -20,11 +20,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     )
 
 
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Returns a table for a Markdown file, aligned so that it reads in a terminal."""
-    lines = [header, *rows]
+def markdown(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
+    """Returns a Markdown table, aligned so that it also reads in a terminal."""
+    lines = [list(header), *([str(value) for value in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines)]
-    lines = [header, ["-" * width for width in widths], *rows]
+    lines.insert(1, ["-" * width for width in widths])
     return "\n".join(
         f"| {' | '.join(cell.ljust(width) for cell, width in zip(line, widths))} |"
         for line in lines
@@ -32,7 +32,7 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def histogram(counts: Sequence[int]) -> str:
-    """Returns a line for each number from 1 on, with its count and a bar."""
+    """Returns one line per number, from 1 on, with its count and a bar."""
     longest = max(counts)
     return "\n".join(
         f"{number:>4} {count:>7}  {'#' * round(_BAR * count / longest)}".rstrip()

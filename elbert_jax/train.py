@@ -6,7 +6,7 @@ Run:    python -m elbert_jax.train --config=configs/sst2.py --workdir=runs/sst2
 from absl import flags
 from ml_collections import config_flags
 
-from elbert_jax import machine_cache
+from elbert_jax import machine
 from elbert_jax.cli import app
 from elbert_jax.errors import UserError
 from elbert_jax.training import finetuning
@@ -17,7 +17,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Checkpoints, logs and the model
 
 def main(argv):
     del argv
-    machine_cache.keep_programs()
+    machine.enable_compilation_cache()
     if _CONFIG.value is None or _WORKDIR.value is None:
         raise UserError(
             "give --config=FILE, a configuration that is there, and --workdir=DIR"

@@ -10,7 +10,7 @@ import jax
 import pytest
 from absl import flags
 
-from elbert_jax import Classifier, ConfidenceWindow, interruption, machine_cache
+from elbert_jax import Classifier, ConfidenceWindow, interruption, machine
 from elbert_jax.data.vocabulary import train_tokenizer
 from elbert_jax.hub import operating_point, pretrained
 from elbert_jax.model import albert
@@ -34,7 +34,7 @@ flags.FLAGS.mark_as_parsed()  # grain reads absl flags when it starts
 # for the other worker, a step that is traced anew, and the next run of the tests.
 os.environ["XDG_CACHE_HOME"] = str(pathlib.Path(__file__).parents[1] / ".pytest_cache")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-machine_cache.keep_programs()
+machine.enable_compilation_cache()
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 SHARED_DATA = pathlib.Path(__file__).parents[2] / "shared" / "data"

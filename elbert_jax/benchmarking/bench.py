@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from elbert_jax import roofline
+from elbert_jax import machine
 from elbert_jax.benchmarking.peers import Peer, Peers, Unavailable
 from elbert_jax.benchmarking.suite import Suite
 from elbert_jax.benchmarking.workload import Workload
@@ -63,7 +63,7 @@ class Bench:
         """
         self.load, self.suite = load, suite
         self.folder = pathlib.Path(folder)
-        self.peak = roofline.peak_flops(suite.dtype)  # FLOP/s, when last measured
+        self.peak = machine.peak_flops(suite.dtype)  # FLOP/s, when last measured
 
     def mix(self, name: str) -> str:
         """Returns the name where the workload has such a mix, else its usual one."""
@@ -91,7 +91,7 @@ class Bench:
         rates: list[float] = []
 
         def peak() -> None:
-            rates.append(roofline.peak_flops(self.suite.dtype))
+            rates.append(machine.peak_flops(self.suite.dtype))
 
         timed = timing.measure({**calls, peak: peak}, self.suite.repeats, **options)
         self.peak = float(np.median(rates[1:]))  # after the warm-up

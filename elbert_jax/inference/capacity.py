@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import orjson
 
-from elbert_jax import machine_cache
+from elbert_jax import machine
 from elbert_jax.data import batching
 from elbert_jax.errors import UserError
 from elbert_jax.exits import FixedDepth
@@ -86,7 +86,7 @@ def measured(params: Params, config: AlbertConfig) -> Budget:
     It is measured once, in some ten seconds, for a machine and a model's shape, and
     kept in the user's cache folder.
     """
-    path = machine_cache.folder() / f"budget-{_key(config)}.json"
+    path = machine.cache_folder() / f"budget-{_key(config)}.json"
     try:
         return Budget(**orjson.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError):
@@ -101,8 +101,8 @@ def measured(params: Params, config: AlbertConfig) -> Budget:
 
 def _key(config: AlbertConfig) -> str:
     shape = dataclasses.asdict(config) | {"num_labels": None, "vocab_size": None}
-    machine = [jax.default_backend(), jax.devices()[0].device_kind]
-    return hashlib.blake2b(orjson.dumps([shape, machine]), digest_size=8).hexdigest()
+    device = [jax.default_backend(), jax.devices()[0].device_kind]
+    return hashlib.blake2b(orjson.dumps([shape, device]), digest_size=8).hexdigest()
 
 
 def _measure(params: Params, config: AlbertConfig) -> Budget:

@@ -12,7 +12,7 @@ import grain
 import jax
 import tqdm
 
-from elbert_jax import interruption, roofline
+from elbert_jax import interruption, machine
 from elbert_jax.data.corpus import Config
 from elbert_jax.errors import UserError
 from elbert_jax.model import layers
@@ -251,7 +251,7 @@ class _Meter:
 
     def __init__(self, objective: Objective, effort: Effort):
         self.objective, self.effort = objective, effort
-        self.peak = roofline.peak_flops(objective.dtype)
+        self.peak = machine.peak_flops(objective.dtype)
         self.reset()
 
     def reset(self) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 import pytest
 
-from elbert_jax import UserError, roofline
+from elbert_jax import UserError, machine
 from elbert_jax.benchmarking import bench, parts, speed_plots, suite, workload
 from elbert_jax.benchmarking.bench import Bench, Part
 from elbert_jax.benchmarking.benchmark_record import Record
@@ -63,7 +63,7 @@ class Short(workload.Workload):
 @pytest.fixture(scope="module", autouse=True)
 def slow_machine():
     with pytest.MonkeyPatch.context() as patch:  # large products take their time
-        patch.setattr(roofline, "peak_flops", lambda dtype: 1e9)
+        patch.setattr(machine, "peak_flops", lambda dtype: 1e9)
         yield
 
 

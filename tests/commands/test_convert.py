@@ -141,7 +141,7 @@ def test_a_mistake_changes_nothing(source, tmp_path, monkeypatch):
     for given, to, message in (
         (source, full, "exists already and is no empty"),
         ("someone/other", new, "the hub does not give it"),
-        (source, full / "thesis.tex" / "x", "cannot write"),
+        (source, full / "thesis.tex" / "x", "cannot be written"),
     ):
         flags = {"from": str(given), "to": str(to)}
         with flagsaver.flagsaver(**flags), pytest.raises(UserError, match=message):
