@@ -2,10 +2,12 @@
 
 import dataclasses
 
-CHOICES = {
+DTYPES = ("float32", "bfloat16")
+EXIT_HEADS = ("shared", "pooler", "linear", "mlp", "attention")
+_CHOICES = {
     "hidden_act": ("gelu_new", "gelu"),  # the tanh approximation, the exact (erf) form
-    "dtype": ("float32", "bfloat16"),
-    "exit_heads": ("shared", "pooler", "linear", "mlp", "attention"),
+    "dtype": DTYPES,
+    "exit_heads": EXIT_HEADS,
 }
 
 
@@ -46,8 +48,8 @@ class AlbertConfig:
             value = getattr(self, field.name)
             if type(field.default) is int and value < 1:
                 raise ValueError(f"{field.name} is {value!r}; it must be at least 1")
-            if value not in CHOICES.get(field.name, (value,)):
-                known = ", ".join(CHOICES[field.name])
+            if value not in _CHOICES.get(field.name, (value,)):
+                known = ", ".join(_CHOICES[field.name])
                 raise ValueError(f"{field.name} is {value!r}; it may be {known}")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(

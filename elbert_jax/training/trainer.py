@@ -15,7 +15,7 @@ import tqdm
 from elbert_jax import interruption, machine
 from elbert_jax.data.corpus import Config
 from elbert_jax.errors import UserError
-from elbert_jax.model import layers
+from elbert_jax.model.config import DTYPES
 from elbert_jax.training import optimizer, run_directory
 from elbert_jax.training.checkpoints import Checkpoints
 from elbert_jax.training.metric_writer import MetricWriter
@@ -85,7 +85,7 @@ def check(
             raise UserError(f"config.{name} is {value}; it must be at least {bound}")
     if not 0 <= config.warmup_ratio <= 1:
         raise UserError(f"config.warmup_ratio is {config.warmup_ratio}, not in [0, 1]")
-    for name, known in ("optimizer", optimizer.OPTIMIZERS), ("dtype", layers.DTYPES):
+    for name, known in ("optimizer", optimizer.OPTIMIZERS), ("dtype", DTYPES):
         if config[name] not in known:
             these = ", ".join(known)
             raise UserError(f"config.{name} is {config[name]!r}; it may be {these}")

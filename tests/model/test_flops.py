@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from elbert_jax.model import albert, flops, pretraining_heads
-from elbert_jax.model.config import CHOICES, AlbertConfig
+from elbert_jax.model.config import EXIT_HEADS, AlbertConfig
 
 E, H, C, D = 16, 128, 3, 6
 CONFIG = AlbertConfig(
@@ -53,7 +53,7 @@ def test_text_pays_the_head_at_every_layer_and_full_depth_pays_it_once():
     )
 
 
-@pytest.mark.parametrize("shape", CHOICES["exit_heads"])
+@pytest.mark.parametrize("shape", EXIT_HEADS)
 def test_text_pays_the_heads_of_the_layers_that_it_goes_through(shape):
     config = dataclasses.replace(CONFIG, exit_heads=shape)
     length, depth = np.array([5, 5, 64]), np.array([1, D, D - 1])

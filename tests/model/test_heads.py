@@ -20,9 +20,9 @@ from hugging_face import (
 from elbert_jax.errors import UserError
 from elbert_jax.hub import pretrained, weight_table
 from elbert_jax.model import albert, heads
-from elbert_jax.model.config import CHOICES, AlbertConfig
+from elbert_jax.model.config import EXIT_HEADS, AlbertConfig
 
-SHAPES = CHOICES["exit_heads"][1:]
+SHAPES = EXIT_HEADS[1:]
 SHARED = AlbertConfig(**TINY)
 D = SHARED.num_hidden_layers
 LABELS = ("negative", "neutral", "positive")
