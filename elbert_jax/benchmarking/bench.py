@@ -18,8 +18,8 @@ from elbert_jax.data.batching import Encoded
 from elbert_jax.evaluation import timing
 from elbert_jax.evaluation.timing import Timed
 from elbert_jax.hub import pretrained
-from elbert_jax.inference.buckets import Answers
 from elbert_jax.inference.classifier import Classifier
+from elbert_jax.inference.predictions import Predictions
 
 # The systems, as rows name them.
 FULL, REFILL = "full depth", "slot refill"
@@ -103,9 +103,9 @@ class Bench:
         system: str,
         timed: Timed,
         encoded: Encoded,
-        full: Answers,
+        full: Predictions,
         *,
-        like: Answers | None = None,
+        like: Predictions | None = None,
         mix: str = "",
         **more: Any,
     ) -> dict[str, Any]:

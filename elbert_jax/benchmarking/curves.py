@@ -5,11 +5,10 @@ from functools import partial
 
 import numpy as np
 
-from elbert_jax.benchmarking import workload
+from elbert_jax.benchmarking import baselines, workload
 from elbert_jax.benchmarking.bench import FULL, REFILL, STATIC, Bench, Part
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded, Room
-from elbert_jax.inference import batch_baselines
 from elbert_jax.inference.buckets import Ladder
 from elbert_jax.inference.classifier import Classifier
 
@@ -52,9 +51,7 @@ def slots(bench: Bench) -> Part:
         classifier = bench.classifier(slots=size)
         classifier.layout.buckets = buckets
         most = _just(size)
-        calls[FULL, size] = partial(
-            batch_baselines.full_depth, classifier, encoded, most
-        )
+        calls[FULL, size] = partial(classifier.full_depth, encoded, most)
         ladder = _ladder(classifier, buckets, size)
         calls[REFILL, size] = partial(ladder.answer, encoded)
     timed = bench.measure(calls)
@@ -75,8 +72,8 @@ def latency(bench: Bench) -> Part:
         if batches:
             few = workload.first(texts, batches * size)
             given = bench.classifier(slots=size), few, _just(size)
-            calls["full depth", size] = partial(batch_baselines.full_depth, *given)
-            calls["early exit", size] = partial(batch_baselines.static_batches, *given)
+            calls["full depth", size] = partial(Classifier.full_depth, *given)
+            calls["early exit", size] = partial(baselines.static_batches, *given)
     return Part(
         [
             {"system": f"one batch, {name}", "batch": size}
@@ -90,13 +87,11 @@ def latency(bench: Bench) -> Part:
 def exits(bench: Bench) -> Part:
     """Times refill and static batches at more and more of the compute."""
     encoded, usual = bench.texts(bench.suite.texts), bench.classifier()
-    calls: dict = {(FULL, 1.0): partial(batch_baselines.full_depth, usual, encoded)}
+    calls: dict = {(FULL, 1.0): partial(Classifier.full_depth, usual, encoded)}
     depth = bench.load.config.num_hidden_layers
     for ratio in (each for each in bench.suite.ratios if each * depth > 1):
         classifier = bench.classifier(ratio=ratio)
-        calls[STATIC, ratio] = partial(
-            batch_baselines.static_batches, classifier, encoded
-        )
+        calls[STATIC, ratio] = partial(baselines.static_batches, classifier, encoded)
         calls[REFILL, ratio] = partial(classifier.run, encoded)
     timed = bench.measure(calls)
     full = timed[FULL, 1.0].result
@@ -115,7 +110,7 @@ def mixes(bench: Bench) -> Part:
     for mix, count in bench.suite.mixes:
         encoded = bench.texts(count, mix)
         calls = {
-            FULL: partial(batch_baselines.full_depth, classifier, encoded),
+            FULL: partial(Classifier.full_depth, classifier, encoded),
             REFILL: partial(classifier.run, encoded),
         } | {name: partial(peer, encoded) for name, peer in peers.items()}
         timed = bench.measure(calls)

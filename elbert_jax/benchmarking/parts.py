@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from elbert_jax import interruption
-from elbert_jax.benchmarking import curves, workload
+from elbert_jax.benchmarking import baselines, curves, workload
 from elbert_jax.benchmarking.bench import (
     ALONE_EXIT,
     ALONE_FULL,
@@ -26,7 +26,6 @@ from elbert_jax.benchmarking.suite import Suite
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded
 from elbert_jax.errors import UserError
-from elbert_jax.inference import batch_baselines
 from elbert_jax.inference.classifier import Classifier
 
 _LARGE = 17408  # tokens of a batch at most: with one text less, still over 16,384
@@ -38,13 +37,13 @@ def systems(bench: Bench) -> Part:
     few, one = workload.first(encoded, suite.alone), bench.classifier(slots=1)
     usual, at_04 = bench.classifier(), bench.classifier(ratio=0.4)
     own = {
-        FULL: (batch_baselines.full_depth, usual, encoded),
-        STATIC: (batch_baselines.static_batches, usual, encoded),
-        SHRINKING: (batch_baselines.shrinking_batches, usual, encoded),
+        FULL: (Classifier.full_depth, usual, encoded),
+        STATIC: (baselines.static_batches, usual, encoded),
+        SHRINKING: (baselines.shrinking_batches, usual, encoded),
         REFILL: (Classifier.run, usual, encoded),
         REFILL_04: (Classifier.run, at_04, encoded),
-        ALONE_FULL: (batch_baselines.full_depth, one, few),
-        ALONE_EXIT: (batch_baselines.static_batches, one, few),
+        ALONE_FULL: (Classifier.full_depth, one, few),
+        ALONE_EXIT: (baselines.static_batches, one, few),
     }
     peers, unavailable = bench.peers(suite.peers)
     calls = {name: partial(*call) for name, call in own.items()}
@@ -95,10 +94,10 @@ def queue(bench: Bench) -> Part:
     for mix, count in bench.suite.queues:
         encoded = bench.texts(count, mix)
         calls = {
-            FULL: partial(batch_baselines.full_depth, classifier, encoded),
+            FULL: partial(Classifier.full_depth, classifier, encoded),
             REFILL: partial(classifier.run, encoded),
         }
-        warm = {FULL: partial(batch_baselines.warm_full_depth, classifier, encoded)}
+        warm = {FULL: partial(classifier.full_depth, encoded, once_per_shape=True)}
         timed = bench.measure(calls, warm=warm)
         answers = timed[FULL].result
         full, refill = (
@@ -120,14 +119,13 @@ def large(bench: Bench) -> Part:
     mix, count, batches = bench.suite.large
     texts, classifier = bench.texts(count, mix), bench.classifier()
     buckets = classifier.layout.buckets_for(texts.lengths)
-    classifier.layout.buckets = buckets
 
     def most(length: np.ndarray) -> np.ndarray:
         return np.asarray(_LARGE // length)
 
     cut = [rows for rows, _ in batching.cut(texts.lengths, buckets, most)]
     encoded = batching.some_batches(texts, cut, batches)
-    call = partial(batch_baselines.full_depth, classifier, encoded, most)
+    call = partial(classifier.full_depth, encoded, most, lengths=buckets)
     timed = bench.measure({FULL: call})[FULL]
     row = bench.row(FULL, timed, encoded, timed.result, mix=mix)
     tokens = int(encoded.lengths.sum())

@@ -20,7 +20,7 @@ from elbert_jax import machine
 from elbert_jax.benchmarking import onnx_export
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Batch, Encoded
-from elbert_jax.inference.buckets import Answers
+from elbert_jax.inference.predictions import Predictions
 from elbert_jax.model.albert import AlbertConfig
 
 
@@ -39,8 +39,8 @@ class Peer:
     rows: int = 1  # texts of a batch, see `batching.room`
     fixed: bool = False  # whether every batch has as many as it has room for
 
-    def __call__(self, encoded: Encoded) -> Answers:
-        answers, outputs = Answers.empty(self.config, len(encoded)), []
+    def __call__(self, encoded: Encoded) -> Predictions:
+        answers, outputs = Predictions.empty(self.config, len(encoded)), []
         depth = self.config.num_hidden_layers
         room = batching.room(self.rows)
         for rows, length in batching.cut(encoded.lengths, self.buckets, room):

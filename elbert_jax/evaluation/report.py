@@ -11,7 +11,6 @@ from elbert_jax.data import corpus
 from elbert_jax.data.example import Example
 from elbert_jax.errors import UserError
 from elbert_jax.evaluation import curve, timing
-from elbert_jax.inference import batch_baselines
 from elbert_jax.inference.classifier import Classifier
 
 
@@ -45,9 +44,7 @@ def measure(
     )
     replayed = np.asarray(exits.exit_layer(classifier.exit, logits).layer)
     calls = {
-        "full depth": functools.partial(
-            batch_baselines.full_depth, classifier, encoded
-        ),
+        "full depth": functools.partial(classifier.full_depth, encoded),
         "slot refill": functools.partial(classifier.run, encoded),
     }
     timed = timing.measure(calls, repeats)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from elbert_jax.data.batching import Encoded
-from elbert_jax.inference.buckets import Answers
+from elbert_jax.inference.predictions import Predictions
 from elbert_jax.model import flops
 from elbert_jax.model.albert import AlbertConfig
 
@@ -63,13 +63,13 @@ def row(
     config: AlbertConfig,
     encoded: Encoded,
     peak: float,
-    full: Answers,
-    like: Answers | None = None,
+    full: Predictions,
+    like: Predictions | None = None,
 ) -> dict[str, Any]:
     """Returns the speed of a system, how right it is, and where its time goes.
 
     Args:
-      timed: `Answers` to the texts, and its times.
+      timed: `Predictions` to the texts, and its times.
       config: the model's shape.
       encoded: the texts.
       peak: FLOP/s that the machine reaches at most.
@@ -85,7 +85,7 @@ def row(
       tokens in all rows with a text; `slots`, rows with a text in all rows; `kernels`,
       what is left.
     """
-    answers: Answers = timed.result
+    answers: Predictions = timed.result
     like, count = like or full, len(encoded)
     labels, layers = answers.logits.argmax(-1), answers.layers
     known = (encoded.labels >= 0).all()

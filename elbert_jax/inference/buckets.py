@@ -3,7 +3,6 @@
 Letters: P devices, N slots and Q rows of a queue on each, L tokens, M texts.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,13 +10,13 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Float, Int
 
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded
 from elbert_jax.exits import Criterion
 from elbert_jax.inference import engine
 from elbert_jax.inference.engine import Finished, Queue, Slots
+from elbert_jax.inference.predictions import Predictions
 from elbert_jax.model.albert import AlbertConfig, Params
 
 ROWS_PER_SLOT = 16  # of a queue, which is embedded as a whole
@@ -80,52 +79,6 @@ def _advance(params, slots, queue, criterion, keep, *, config, unroll, mesh):
         )
 
     return _on_each(mesh, advance)((params, criterion, keep), (slots, queue))
-
-
-@dataclasses.dataclass
-class Answers:
-    """What the engine gave, by text, and how full its slots were."""
-
-    logits: Float[np.ndarray, "M C"]  # of the exit layer
-    layers: Int[np.ndarray, " M"]  # where the text left, 1-based
-    rules: Int[np.ndarray, " M"]  # see `exits.rule_names`
-    slot_steps: int = 0  # layer-steps, times the slots they were taken with
-    busy_steps: int = 0  # of these, the ones that a text was in
-    slot_tokens: int = 0  # slot_steps, each times the length of its row
-    busy_tokens: int = 0  # the same of busy_steps
-
-    @classmethod
-    def empty(cls, config: AlbertConfig, texts: int) -> "Answers":
-        return cls(
-            np.zeros((texts, config.num_labels), np.float32),
-            np.zeros(texts, np.int32),
-            np.zeros(texts, np.int32),
-        )
-
-    def take(self, finished: Finished, first: int = 0) -> None:
-        """Writes down those of the texts `first` to `first + M` that have left."""
-        ids = np.asarray(finished.ids) - first  # EMPTY is below 0
-        ours = (ids >= 0) & (ids < len(self.layers))
-        self.logits[ids[ours]] = np.asarray(finished.logits)[ours]
-        self.layers[ids[ours]] = np.asarray(finished.layer)[ours]
-        self.rules[ids[ours]] = np.asarray(finished.rule)[ours]
-
-    def count(self, finished: Finished) -> None:
-        """Adds up how full the slots were."""
-        slot_steps, busy_steps = map(np.sum, (finished.slot_steps, finished.busy_steps))
-        self.add_steps(int(slot_steps), int(busy_steps), finished.length)
-
-    def add_steps(self, slot_steps: int, busy_steps: int, length: int) -> None:
-        """Counts layer-steps of rows of `length` tokens."""
-        self.slot_steps += slot_steps
-        self.busy_steps += busy_steps
-        self.slot_tokens += slot_steps * length
-        self.busy_tokens += busy_steps * length
-
-    @property
-    def complete(self) -> bool:
-        """Whether all texts have left."""
-        return bool((self.layers > 0).all())
 
 
 class Ladder:
@@ -202,9 +155,9 @@ class Ladder:
             self._held = None if last or moving is None else (max(used), moving)
         return finished
 
-    def answer(self, encoded: Encoded) -> Answers:
-        """Answers texts, none longer than the last bucket, and waits for them."""
-        answers = Answers.empty(self.config, len(encoded))
+    def answer(self, encoded: Encoded) -> Predictions:
+        """Predictions texts, none longer than the last bucket, and waits for them."""
+        answers = Predictions.empty(self.config, len(encoded))
         ids = np.arange(len(encoded), dtype=np.int32)
         for finished in self.feed(encoded, ids, last=True):
             answers.take(finished)

@@ -16,14 +16,15 @@ from jaxtyping import Float
 
 from elbert_jax import exits
 from elbert_jax.data import batching
-from elbert_jax.data.batching import Encoded
+from elbert_jax.data.batching import Encoded, Room
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
 from elbert_jax.exits import Criterion, registry
 from elbert_jax.hub import operating_point, pretrained
 from elbert_jax.inference import capacity, full_depth, text_chunks
-from elbert_jax.inference.buckets import Answers, Ladder, device_mesh
+from elbert_jax.inference.buckets import Ladder, device_mesh
 from elbert_jax.inference.layout import Layout
+from elbert_jax.inference.predictions import Predictions
 from elbert_jax.inference.text_chunks import Text, TextChunks
 from elbert_jax.model.albert import AlbertConfig, Params
 
@@ -189,10 +190,10 @@ class Classifier:
         encoded, ended = read()
         ladder = self._ladder(encoded, endless=not ended)
         rules = exits.rule_names(ladder.criterion)  # `exit` may be set meanwhile
-        waiting = collections.deque[tuple[int, Answers]]()
+        waiting = collections.deque[tuple[int, Predictions]]()
         first = 0  # number of the chunk's first text
         while True:
-            waiting.append((first, Answers.empty(self.config, len(encoded))))
+            waiting.append((first, Predictions.empty(self.config, len(encoded))))
             ids = np.arange(first, first + len(encoded), dtype=np.int32)
             all_leave = ended or len(waiting) == _WAITING
             left = ladder.feed(encoded, ids, last=all_leave)
@@ -207,7 +208,7 @@ class Classifier:
         if chunks.error:
             raise chunks.error
 
-    def _results(self, answers: Answers, rules: Sequence[str]) -> Iterator[Result]:
+    def _results(self, answers: Predictions, rules: Sequence[str]) -> Iterator[Result]:
         finite: Any = np.isfinite(answers.logits).all(-1)
         if bad := int((~finite).sum()):
             warnings.warn(
@@ -269,9 +270,39 @@ class Classifier:
         for count in calls:
             self._ladder_of(buckets, count).warmup()
 
-    def run(self, encoded: Encoded) -> Answers:
-        """Answers pre-tokenised texts."""
+    def run(self, encoded: Encoded) -> Predictions:
+        """Predictions pre-tokenised texts."""
         return self._ladder(encoded).answer(encoded)
+
+    def full_depth(
+        self,
+        encoded: Encoded,
+        max_batch_size: Room | None = None,
+        *,
+        lengths: Sequence[int] | None = None,
+        once_per_shape: bool = False,
+    ) -> Predictions:
+        """Predicts pre-tokenised texts at the last layer, without early exit.
+
+        Args:
+          encoded: M texts.
+          max_batch_size: see `full_depth.last_layer`; by default as many tokens as the
+            slots hold.
+          lengths: the padded lengths; by default those that waste the least.
+          once_per_shape: run only one batch of each shape, to compile the programs.
+        """
+        lengths = lengths or self.layout.buckets
+        lengths = lengths or batching.fitting_lengths(
+            encoded.lengths, lambda _: 1, self.max_length
+        )
+        return full_depth.last_layer(
+            self.config,
+            self.params,
+            encoded,
+            lengths,
+            max_batch_size or batching.room(self.slots),
+            once_per_shape=once_per_shape,
+        )
 
     def every_layer(self, encoded: Encoded) -> Float[np.ndarray, "D M C"]:
         """Returns the logits of all D layers for M pre-tokenised texts, none leaving.

@@ -18,9 +18,8 @@ from elbert_jax import exits
 from elbert_jax.data.batching import Encoded
 from elbert_jax.evaluation import timing
 from elbert_jax.exits import Criterion
-from elbert_jax.inference import batch_baselines
-from elbert_jax.inference.buckets import Answers
 from elbert_jax.inference.classifier import Classifier
+from elbert_jax.inference.predictions import Predictions
 
 EDGE = 1e-5  # a text this near to its rule's edge may leave on either side of it
 FACTS = (
@@ -71,7 +70,7 @@ class _Claim:
     near: Bool[np.ndarray, " M"]
     moved: int = 0  # texts near an edge that left elsewhere
 
-    def __call__(self, classifier: Classifier, encoded: Encoded) -> Answers:
+    def __call__(self, classifier: Classifier, encoded: Encoded) -> Predictions:
         classifier.exit = self.criterion
         answers = classifier.run(encoded)
         differs = (
@@ -124,12 +123,12 @@ def confirm(
         )
         for each in criteria
     ]
-    calls = {"full depth": batch_baselines.full_depth}
+    calls = {"full depth": Classifier.full_depth}
     calls |= {str(each.criterion): each for each in claims}
     total = len(calls) * (repeats + 1)
     with tqdm.tqdm(total=total, unit="run", leave=False, disable=None) as bar:
 
-        def counted(call: Callable[[Classifier, Encoded], Answers]) -> Answers:
+        def counted(call: Callable[[Classifier, Encoded], Predictions]) -> Predictions:
             answers = call(classifier, encoded)
             bar.update()
             return answers

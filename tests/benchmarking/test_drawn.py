@@ -9,7 +9,6 @@ from scipy.stats import betabinom
 
 from elbert_jax import UserError
 from elbert_jax.benchmarking import drawn, workload
-from elbert_jax.inference import batch_baselines
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +69,7 @@ def test_exits_keep_to_the_ratio_and_the_labels_differ(tiny):
     assert np.mean(exit.depth) / 4 == pytest.approx(0.5, rel=0.02)
     texts = tiny.texts("sst2", 90)
     short = workload.take(texts, np.flatnonzero(texts.lengths <= 8))
-    full = batch_baselines.full_depth(tiny.classifier(0.5, 16), short)
+    full = tiny.classifier(0.5, 16).full_depth(short)
     assert len(set(full.logits.argmax(-1))) > 1
     assert full.logits.std(0) == pytest.approx(1, rel=0.6)
 

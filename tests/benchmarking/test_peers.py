@@ -9,7 +9,6 @@ from elbert_jax.benchmarking import onnx_export, peers
 from elbert_jax.benchmarking.peers import Peers, Unavailable
 from elbert_jax.data.batching import Encoded
 from elbert_jax.hub import pretrained
-from elbert_jax.inference import batch_baselines
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -30,7 +29,7 @@ def opener(classifier, encoded, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def full(classifier, encoded):
-    return batch_baselines.full_depth(classifier, encoded)
+    return classifier.full_depth(encoded)
 
 
 @pytest.fixture(autouse=True)

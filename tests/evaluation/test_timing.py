@@ -6,7 +6,7 @@ import pytest
 from elbert_jax.data.batching import Encoded
 from elbert_jax.evaluation import timing
 from elbert_jax.evaluation.timing import Timed
-from elbert_jax.inference.buckets import Answers
+from elbert_jax.inference.predictions import Predictions
 from elbert_jax.model import flops
 from elbert_jax.model.albert import AlbertConfig
 
@@ -25,7 +25,7 @@ def test_calls_take_turns_after_a_warm_up():
 def answers(labels, layers, **steps):
     logits = np.eye(2, dtype=np.float32)[labels]
     layers = np.array(layers, np.int32)
-    return Answers(logits, layers, np.zeros_like(layers), **steps)
+    return Predictions(logits, layers, np.zeros_like(layers), **steps)
 
 
 def test_a_row_by_hand():

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from elbert_jax.data.batching import Encoded
 from elbert_jax.exits import FixedDepth
 from elbert_jax.inference import engine
-from elbert_jax.inference.buckets import Answers, Ladder, device_mesh, queue
+from elbert_jax.inference.buckets import Ladder, device_mesh, queue
+from elbert_jax.inference.predictions import Predictions
 from tests.inference.test_engine import (
     CONFIG,
     CORPUS,
@@ -55,7 +56,7 @@ def test_any_chunks(name, chunks):
     mesh = device_mesh(jax.devices()[:2])
     ladder = Ladder(PARAMS, CONFIG, CRITERIA[name], LENGTHS, SLOTS, mesh=mesh)
     picked = np.concatenate([np.zeros(0, int), *chunks]).astype(int)
-    answers, first = Answers.empty(CONFIG, len(picked)), 0
+    answers, first = Predictions.empty(CONFIG, len(picked)), 0
     for chunk in [*chunks, []]:
         ids = np.arange(first, first + len(chunk), dtype=np.int32)
         first += len(chunk)
@@ -81,7 +82,7 @@ def test_a_depth_laid_down_for_each_text(devices):
     exit = FixedDepth(depth.astype(np.int32))
     mesh = device_mesh(jax.devices()[:devices])
     ladder = Ladder(PARAMS, CONFIG, exit, LENGTHS, SLOTS, mesh=mesh)
-    answers, ids = Answers.empty(CONFIG, CORPUS), np.arange(CORPUS, dtype=np.int32)
+    answers, ids = Predictions.empty(CONFIG, CORPUS), np.arange(CORPUS, dtype=np.int32)
     for finished in ladder.feed(encode(range(CORPUS)), ids, last=True):
         answers.take(finished)
     np.testing.assert_array_equal(answers.layers, depth)

@@ -1,15 +1,13 @@
-"""What slot refill replaces gives the same answers, and counts its steps."""
-
-from typing import Any
+"""Batches without slot refill give the same predictions, and count their steps."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from elbert_jax.benchmarking import baselines
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded
-from elbert_jax.inference import batch_baselines, full_depth
 
 BUCKETS = (8, 16, 40)
 
@@ -53,42 +51,18 @@ def test_long_texts_come_in_smaller_batches():
     assert batching.room(20, 40)(lengths).tolist() == [20] * 5
 
 
-@pytest.mark.parametrize("most", [7, 100])
-def test_full_depth_in_pieces_is_the_same(classifier, encoded, monkeypatch, most):
-    whole = batch_baselines.full_depth(classifier, encoded)
-    monkeypatch.setattr(batch_baselines, "_IN_CACHE", 32)
-    got = batch_baselines.full_depth(classifier, encoded, batching.room(most))
-    np.testing.assert_allclose(got.logits, whole.logits, atol=1e-5)
-    assert got.busy_steps == 5 * len(encoded) <= got.slot_steps
-
-
 @pytest.mark.parametrize("system", ["static_batches", "shrinking_batches"])
 def test_early_exits_are_those_of_the_engine(classifier, encoded, refill, system):
-    answers = getattr(batch_baselines, system)(classifier, encoded)
-    np.testing.assert_array_equal(answers.layers, refill.layers)
-    np.testing.assert_array_equal(answers.rules, refill.rules)
-    np.testing.assert_allclose(answers.logits, refill.logits, atol=1e-5)
+    predictions = getattr(baselines, system)(classifier, encoded)
+    np.testing.assert_array_equal(predictions.layers, refill.layers)
+    np.testing.assert_array_equal(predictions.rules, refill.rules)
+    np.testing.assert_allclose(predictions.logits, refill.logits, atol=1e-5)
     assert len(set(refill.layers)) > 2
-    assert answers.busy_steps == refill.busy_steps == refill.layers.sum()
+    assert predictions.busy_steps == refill.busy_steps == refill.layers.sum()
     real = (refill.layers * encoded.lengths).sum()
-    for each in (answers, refill):
+    for each in (predictions, refill):
         assert real <= each.busy_tokens <= each.slot_tokens
     if system == "static_batches":
-        assert refill.slot_steps < answers.slot_steps
+        assert refill.slot_steps < predictions.slot_steps
     else:  # every text is computed as often as it must be, and no more
-        assert answers.slot_steps == answers.busy_steps
-
-
-def test_full_depth_is_the_last_layer_and_its_warm_up_compiles_all(classifier, encoded):
-    program: Any = batch_baselines._last_layer
-    program.clear_cache()
-    batch_baselines.warm_full_depth(classifier, encoded)
-    compiled = program._cache_size()
-    full = batch_baselines.full_depth(classifier, encoded)
-    assert program._cache_size() == compiled >= 2
-    batches = batching.eval_batches(encoded, len(encoded), (16,))
-    config, params = classifier.config, classifier.params
-    want = full_depth.every_layer(config, params, batches, len(encoded))[-1]
-    np.testing.assert_allclose(full.logits, want, atol=1e-5)
-    assert full.busy_steps == full.slot_steps == 5 * len(encoded)
-    assert (full.layers == 5).all()
+        assert predictions.slot_steps == predictions.busy_steps

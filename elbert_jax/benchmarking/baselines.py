@@ -1,0 +1,120 @@
+"""Early exit without slot refill: the batches that the engine is compared with.
+
+Each predicts with a `Classifier`, in length-sorted batches of as many tokens as its
+slots hold. With one slot, texts are predicted one at a time.
+"""
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from elbert_jax.data import batching
+from elbert_jax.data.batching import Batch, Encoded, Room, room
+from elbert_jax.exits import Criterion
+from elbert_jax.inference import buckets, engine
+from elbert_jax.inference.classifier import Classifier
+from elbert_jax.inference.predictions import Predictions
+from elbert_jax.model import albert
+from elbert_jax.model.albert import AlbertConfig, Params
+
+_MIN_BATCH = 32  # texts, however long
+_SIZES = 8  # of a shrinking batch; each compiles
+
+
+def _batches(
+    classifier: Classifier, encoded: Encoded, max_batch_size: Room | None = None
+) -> Iterator[tuple[np.ndarray, int]]:
+    lengths = classifier.layout.buckets or batching.fitting_lengths(
+        encoded.lengths, lambda _: 1, classifier.max_length
+    )
+    most = max_batch_size or room(classifier.slots, _MIN_BATCH)
+    return batching.cut(encoded.lengths, lengths, most)
+
+
+def static_batches(
+    classifier: Classifier, encoded: Encoded, max_batch_size: Room | None = None
+) -> Predictions:
+    """Predicts in batches that each run until their slowest text has exited.
+
+    It is the engine on queues that are no longer than its slots.
+    """
+    config, criterion = classifier.config, classifier.exit
+    predictions = Predictions.empty(config, len(encoded))
+    ids, finished = np.arange(len(encoded), dtype=np.int32), []
+    for rows, length in _batches(classifier, encoded, max_batch_size):
+        _, exited = engine.advance(
+            classifier.params,
+            engine.start(config, criterion, len(rows), length),
+            buckets.queue(encoded, rows, ids, length, len(rows)),
+            criterion,
+            0,
+            config=config,
+        )
+        finished.append(exited)
+    for exited in finished:  # the first wait for the device
+        predictions.take(exited)
+        predictions.count(exited)
+    return predictions
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _enter(
+    params: Params, batch: Batch, exit: Criterion, *, config: AlbertConfig
+) -> tuple[Array, Array, Any]:
+    tokens, mask, types = batch.inputs
+    state = exit.init(jnp.asarray(batch.index), config.num_labels)
+    return albert.bind(config, params).embed(tokens, types), jnp.asarray(mask), state
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _deeper(
+    params: Params, texts: Any, exit: Criterion, depth: Array, *, config: AlbertConfig
+) -> tuple[Any, Array, Array]:
+    model, (hidden, mask, state) = albert.bind(config, params), texts
+    hidden = model.layer(hidden, mask)
+    logits = model.classify(hidden, mask, depth)
+    state, rule = exit(state, logits)
+    return (hidden, mask, state), logits, rule
+
+
+@jax.jit
+def _keep(texts: Any, places: Array) -> Any:
+    return jax.tree.map(lambda x: x[places], texts)
+
+
+def shrinking_batches(classifier: Classifier, encoded: Encoded) -> Predictions:
+    """Predicts in batches from which the host removes finished texts after each layer.
+
+    FastBERT's code does the same. A batch shrinks in steps of an eighth of the slots,
+    as every size compiles.
+    """
+    config, params = classifier.config, classifier.params
+    predictions = Predictions.empty(config, len(encoded))
+    step = -(-classifier.slots // _SIZES)
+    for rows, length in _batches(classifier, encoded):
+        batch, size = batching.pad(encoded, rows, length), len(rows)
+        texts = _enter(params, batch, classifier.exit, config=config)
+        places = np.arange(len(rows))  # of the unfinished texts, in the batch
+        for depth in range(1, config.num_hidden_layers + 1):
+            predictions.add_steps(size, len(rows), length)
+            texts, logits, rule = _deeper(
+                params, texts, classifier.exit, jnp.int32(depth), config=config
+            )
+            fired = np.asarray(rule)[places]
+            exited = (fired > 0) | (depth == config.num_hidden_layers)
+            predictions.logits[rows[exited]] = np.asarray(logits)[places[exited]]
+            predictions.layers[rows[exited]] = depth
+            predictions.rules[rows[exited]] = fired[exited]
+            rows, places = rows[~exited], places[~exited]
+            if not len(rows):
+                break
+            if (smaller := -(-len(rows) // step) * step) < size:
+                size = smaller
+                texts = _keep(texts, jnp.asarray(np.resize(places, size)))
+                places = np.arange(len(rows))
+    return predictions
