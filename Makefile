@@ -4,7 +4,7 @@ WORKERS ?= 2
 BIN := .venv/bin
 RUN := runs/quickstart
 
-.PHONY: help quickstart test tests lint types format clean
+.PHONY: help quickstart test tests lint types format docs clean
 
 help:
 	@echo "make quickstart  train a small model, plot its exits, label three sentences"
@@ -12,6 +12,7 @@ help:
 	@echo "make lint        ruff's checks and its formatting"
 	@echo "make types       pyright"
 	@echo "make format      mend what ruff can mend"
+	@echo "make docs        the documentation, into build/site; warnings are errors"
 	@echo "make clean       remove .venv, caches and $(RUN)"
 	@echo
 	@echo "PYTHON=python3.12 names another Python; WORKERS=8 runs more tests at once."
@@ -42,6 +43,10 @@ types: .venv/installed-dev
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+test: docs
+docs: .venv/installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build *.egg-info $(RUN)
