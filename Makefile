@@ -3,12 +3,17 @@ PYTHON ?= python3
 WORKERS ?= 2
 BIN := .venv/bin
 RUN := runs/quickstart
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist=$(DIST)
+DIST ?= loadfile
+SEED ?= $(shell date +%s)
 
-.PHONY: help quickstart test tests lint types format docs clean
+.PHONY: help quickstart test check tests fuzz lint types format docs clean
 
 help:
 	@echo "make quickstart  train a small model, plot its exits, label three sentences"
 	@echo "make test        lint, types and tests, as CI runs them"
+	@echo "make check       lint and the tests that are not slow"
+	@echo "make fuzz        the property tests on many random examples; SEED repeats a run"
 	@echo "make lint        ruff's checks and its formatting"
 	@echo "make types       pyright"
 	@echo "make format      mend what ruff can mend"
@@ -30,8 +35,17 @@ quickstart: .venv/installed
 test: lint
 	$(MAKE) --no-print-directory --jobs=2 types tests
 
+# The engine and the model's parity tests run a second time with LLVM's optimisations,
+# as users run them; tests/conftest.py switches these off.
 tests: .venv/installed-dev
-	$(BIN)/python -m pytest -n $(WORKERS) --dist=loadfile
+	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(PYTEST) -m exactness
+	$(PYTEST)
+
+check: lint
+	$(PYTEST) -m "not slow"
+
+fuzz: .venv/installed-dev
+	$(PYTEST) -m hypothesis --hypothesis-profile=random --hypothesis-seed=$(SEED)
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Strict globals, set before the first JAX operation, and what tests share."""
+"""Strict JAX settings, hypothesis profiles, and the fixtures that tests share."""
 
 import os
 import pathlib
@@ -6,6 +6,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 
+import hypothesis
 import jax
 import pytest
 from absl import flags
@@ -18,20 +19,29 @@ from elbert_jax.model.albert import AlbertConfig
 from elbert_jax.serving import files
 from tests import text_files
 
-# Compilers work on tiny programs for longer than these run: it was half of the tests'
-# time. So LLVM optimises little, and XLA emits loops in its older, quicker way; its
-# passes are as ever. Of commands that tests start, too; 0 has all of it back.
-NOT_OPTIMISED = os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1") != "0"
-jax.config.update("jax_disable_most_optimizations", NOT_OPTIMISED)
-if NOT_OPTIMISED and jax.__version_info__ < (0, 11):  # XLA dies of a flag it lost
+# Compiling the tests' tiny programs takes longer than running them. So LLVM optimises
+# little, and XLA emits loops in its older, faster way; its own passes are unchanged.
+# Commands that tests start inherit this. `make test` runs the tests marked `exactness`
+# with 0, that is with all optimisations, as users run the programs.
+UNOPTIMISED = os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1") != "0"
+jax.config.update("jax_disable_most_optimizations", UNOPTIMISED)
+if UNOPTIMISED and jax.__version_info__ < (0, 11):  # a later XLA aborts at this flag
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 flags.FLAGS.mark_as_parsed()  # grain reads absl flags when it starts
 
-# Programs and measurements that commands keep, and the tests' own programs beside them:
-# for the other worker, a step that is traced anew, and the next run of the tests.
+# The same examples at every run, or random ones (`make fuzz`). Tests that take fewer
+# than 100 examples scale theirs by the profile: tests/properties.py.
+hypothesis.settings.register_profile("fixed", deadline=None, derandomize=True)
+hypothesis.settings.register_profile(
+    "random", deadline=None, max_examples=500, print_blob=True
+)
+hypothesis.settings.load_profile("fixed")
+
+# Compiled programs are cached for the other pytest worker, the commands that tests
+# start, and the next run of the tests; so are the machine's measured speeds.
 os.environ["XDG_CACHE_HOME"] = str(pathlib.Path(__file__).parents[1] / ".pytest_cache")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 machine.enable_compilation_cache()
@@ -40,21 +50,26 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 SHARED_DATA = pathlib.Path(__file__).parents[2] / "shared" / "data"
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") and jax.default_backend() != "gpu":
+        pytest.skip("JAX sees no GPU")
+
+
 @pytest.fixture
 def listening() -> Iterator[None]:
-    """Signals stop a job as they stop a command, and pytest as ever after it."""
+    """Installs the commands' signal handlers, and pytest's again after the test."""
     numbers = signal.SIGINT, signal.SIGTERM
     handlers = [signal.getsignal(number) for number in numbers]
     interruption.listen()
     yield
-    interruption.listen()  # and no job after it is asked to stop
+    interruption.listen()  # clears a signal that was received
     for number, handler in zip(numbers, handlers):
         signal.signal(number, handler)
 
 
 @pytest.fixture
 def shared_data() -> pathlib.Path:
-    """The folder of real data, which lies beside the checkout; skips without it."""
+    """The folder of real data beside the checkout; skips the test without it."""
     if not SHARED_DATA.is_dir():
         pytest.skip("the folder ../shared/data of real data is not here")
     return SHARED_DATA
@@ -87,7 +102,7 @@ def random_model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def classifier(random_model) -> Classifier:
-    """The random model, whose texts leave at many layers."""
+    """The random model, with a criterion that exits at many different layers."""
     config, params, tokenizer = random_model
     return Classifier(
         config,
@@ -115,7 +130,7 @@ def answering_model(tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture(scope="module")
 def answerer(answering_model) -> Classifier:
-    """That model, with a criterion by which its texts leave at several layers."""
+    """That model, with a criterion that exits at several different layers."""
     exit = ConfidenceWindow(delta=0.6, window=2, criterion="label")
     return Classifier.from_pretrained(
         answering_model, exit=exit, slots=8, devices=jax.devices()[:1]
@@ -124,15 +139,15 @@ def answerer(answering_model) -> Classifier:
 
 @pytest.fixture
 def small_chunks(monkeypatch) -> None:
-    """Has files answered a few rows at a time: 4, 4, 8, and 16 of 8 slots."""
+    """Makes `files.predict` take few rows at a time: 4, 4, 8, then 16 (of 8 slots)."""
     monkeypatch.setattr(files, "_FIRST_CHUNK", 4)
     monkeypatch.setattr(files, "_ROWS_PER_SLOT", 2)
 
 
 @pytest.fixture(scope="module")
 def hf_saved(tmp_path_factory) -> pathlib.Path:
-    """A tiny sequence classifier as transformers saves it; not to be changed."""
-    import hugging_face  # wants PyTorch
+    """A tiny sequence classifier as transformers saves it; tests must not edit it."""
+    from tests import hugging_face  # skips the test without PyTorch
 
     directory = tmp_path_factory.mktemp("saved")
     hugging_face.hugging_face(**hugging_face.TINY).save_pretrained(directory)
@@ -141,12 +156,12 @@ def hf_saved(tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture
 def hf_copy(hf_saved, tmp_path) -> pathlib.Path:
-    """A copy of it, to be changed."""
+    """A copy of that directory, which a test may edit."""
     return shutil.copytree(hf_saved, tmp_path / "copy")
 
 
 @pytest.fixture(scope="module")
 def optax_promotes():
-    """Lets types mix, as optax's Adam does: a float to the power of an integer."""
+    """Allows mixed dtypes: optax's Adam raises a float to an integer power."""
     with jax.numpy_dtype_promotion("standard"):
         yield

@@ -5,7 +5,6 @@ Letters: B texts, C classes, D layers.
 
 import numpy as np
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from elbert_jax import exits
@@ -18,8 +17,6 @@ from elbert_jax.exits import (
     FixedDepth,
     Patience,
 )
-
-PROPERTY = settings(deadline=None, max_examples=20, derandomize=True)
 
 
 def binary(*class_0):

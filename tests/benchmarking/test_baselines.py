@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elbert_jax.benchmarking import baselines
@@ -26,7 +26,6 @@ def refill(classifier, encoded):
     return classifier.run(encoded)
 
 
-@settings(deadline=None, derandomize=True)
 @given(
     lengths=st.lists(st.integers(1, 40), max_size=90), texts=st.sampled_from([1, 5, 60])
 )

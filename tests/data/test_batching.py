@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elbert_jax.data import batching, training_batches
@@ -57,7 +57,6 @@ def taken(batches):
 many_lengths = st.lists(st.integers(1, 16), min_size=1, max_size=40)
 
 
-@settings(deadline=None)
 @given(many_lengths, st.integers(1, 7), st.integers(0, 5))
 def test_an_epoch_holds_every_text_once(lengths, batch_size, seed):
     encoded = corpus(lengths)
@@ -79,7 +78,6 @@ def test_an_epoch_holds_every_text_once(lengths, batch_size, seed):
         assert sum(mixed) < len(BUCKETS)
 
 
-@settings(deadline=None)
 @given(many_lengths, st.integers(1, 7), st.integers(0, 60))
 def test_a_restored_iterator_goes_on_with_the_next_batch(lengths, batch_size, stop):
     encoded = corpus(lengths)
@@ -148,7 +146,6 @@ def test_batches_of_all_lengths_are_mixed():
     assert 20 < sum(lengths[:50]) / 4 - 50 < 130  # of 0 (all short) to 150
 
 
-@settings(deadline=None)
 @given(many_lengths, st.integers(1, 7))
 def test_evaluation_holds_every_text_once(lengths, batch_size):
     encoded = corpus(lengths)

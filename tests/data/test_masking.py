@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elbert_jax.data import masking
@@ -46,7 +46,6 @@ def rows(draw):
     return seed, starts, maskable
 
 
-@settings(deadline=None)
 @given(rows(), st.sampled_from([0.01, 0.15, 0.5]), st.integers(1, 4))
 def test_the_choice_is_that_of_a_slow_one(rows, rate, max_ngram):
     seed, starts, maskable = rows
@@ -56,7 +55,6 @@ def test_the_choice_is_that_of_a_slow_one(rows, rate, max_ngram):
     np.testing.assert_array_equal(got, want)
 
 
-@settings(deadline=None)
 @given(rows(), st.sampled_from([0.01, 0.15, 0.5]), st.integers(1, 4))
 def test_whole_words_within_the_budget(rows, rate, max_ngram):
     seed, starts, maskable = rows

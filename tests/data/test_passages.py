@@ -4,13 +4,14 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elbert_jax.data import passages
 from elbert_jax.data.passages import Passages, Plan, Vocabulary
 from elbert_jax.data.token_store import TokenStore
 from elbert_jax.errors import UserError
+from tests.properties import examples
 
 # 2 to 4 are special; words have one piece, one, and three.
 T = np.arange(3000)
@@ -56,7 +57,6 @@ def good_cuts(text):
 some_sizes = st.lists(st.integers(0, 90), max_size=7).map(lambda sizes: [*sizes, 8])
 
 
-@settings(deadline=None)
 @given(some_sizes, st.integers(16, 40), st.integers(0, 99))
 def test_passages_cover_the_documents(sizes, length, seed):
     packed, room = pack(sizes, length), length - 3
@@ -88,7 +88,7 @@ def test_half_are_swapped_and_every_good_cut_is_taken(size, length):
     assert batch.weight.sum(1).max() == round(0.15 * packed.sizes.max())
 
 
-@settings(deadline=None, max_examples=20)
+@examples(20)
 @given(some_sizes, st.integers(1, 7), st.integers(0, 99))
 def test_every_passage_once_an_epoch(sizes, batch_size, seed):
     packed, others = pack(sizes, 16), pack(sizes, 24)

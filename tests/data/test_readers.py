@@ -9,7 +9,7 @@ import sys
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elbert_jax.data.example import Example
@@ -209,7 +209,6 @@ def test_many_stray_quotes(tmp_path):
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(ANY_TEXT, st.integers(-5, 5)), min_size=1))
 def test_any_text_survives_json_and_csv(tmp_path_factory, rows):
     folder = tmp_path_factory.mktemp("any")
@@ -223,7 +222,6 @@ def test_any_text_survives_json_and_csv(tmp_path_factory, rows):
         assert [(e.text, e.label) for e in examples(path)] == rows
 
 
-@settings(deadline=None)
 @given(st.binary())
 def test_any_bytes_give_rows_or_one_line(tmp_path_factory, content):
     folder = tmp_path_factory.mktemp("any")

@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 import pytest
 import sentencepiece
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import normalizers
 from transformers import AutoTokenizer
@@ -172,7 +172,6 @@ def cutting(request, trained):
     return limited(trained, 40, request.param)
 
 
-@settings(deadline=None)
 @given(words, words, st.integers(4, 40))
 def test_pieces_types_and_truncation_are_transformers(cutting, text, pair, length):
     for second in (None, [pair]):
@@ -203,7 +202,6 @@ def both_ends(trained):
     return limited(trained, 512, "head+tail")
 
 
-@settings(deadline=None)
 @given(words, words, st.integers(4, 40))
 def test_head_and_tail_keeps_both_ends(trained, both_ends, text, pair, length):
     first, second = trained.pieces([text, pair])

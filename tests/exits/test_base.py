@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elbert_jax import exits
@@ -20,7 +20,6 @@ from elbert_jax.exits import (
 )
 from tests.criteria import (
     CRITERIA,
-    PROPERTY,
     binary,
     each_criterion,
     elbert2021,
@@ -30,6 +29,7 @@ from tests.criteria import (
     seeds,
     window,
 )
+from tests.properties import examples
 
 
 def test_puzzlement():
@@ -203,7 +203,7 @@ any_criterion = st.one_of(
 )
 
 
-@settings(PROPERTY, max_examples=30)
+@examples(30)
 @given(criterion=any_criterion, seed=seeds, classes=st.integers(2, 3))
 def test_slow_replay_agrees(criterion, seed, classes):
     logits = random_walk(seed, classes)

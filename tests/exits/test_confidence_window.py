@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from elbert_jax.exits import Patience
 from tests.criteria import (
-    PROPERTY,
     binary,
     elbert2021,
     leaves_at,
@@ -16,6 +15,7 @@ from tests.criteria import (
     seeds,
     window,
 )
+from tests.properties import examples
 
 
 # Five layers and one text throughout: each kind of criterion is compiled once.
@@ -138,7 +138,7 @@ def test_noise_at_saturation_is_no_fall():
     assert replay(window(tolerance=0.0), noisy) == [(5, "last_layer")]
 
 
-@PROPERTY
+@examples(20)
 @given(seed=seeds, classes=st.integers(2, 4), size=st.integers(2, 6))
 def test_label_is_patience_of_one_less(seed, classes, size):
     logits = np.round(random_walk(seed, classes))  # whole, so that ties are many

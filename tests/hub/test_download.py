@@ -7,10 +7,10 @@ import sys
 import jax
 import numpy as np
 import pytest
-from hugging_face import TINY, hugging_face, torch
 
 from elbert_jax.errors import UserError
 from elbert_jax.hub import pretrained
+from tests.hugging_face import TINY, hugging_face, torch
 
 
 def test_shards_equal_the_whole(hf_saved, tmp_path):

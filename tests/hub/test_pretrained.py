@@ -9,7 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
-from hugging_face import (
+
+from elbert_jax.errors import UserError
+from elbert_jax.hub import pretrained
+from elbert_jax.model import albert
+from elbert_jax.model.albert import AlbertConfig
+from tests.hugging_face import (
     CLASSIFIER,
     HEADED,
     POOLER,
@@ -23,11 +28,6 @@ from hugging_face import (
     torch_outputs,
     transformers,
 )
-
-from elbert_jax.errors import UserError
-from elbert_jax.hub import pretrained
-from elbert_jax.model import albert
-from elbert_jax.model.albert import AlbertConfig
 
 # The published depths and widths with a small vocabulary, and the noise added to the
 # weights: much, so that the two gelus differ; little where float32 itself would drift.
@@ -72,6 +72,7 @@ def edit_config(directory, **changes):
     path.write_text(json.dumps({k: v for k, v in settings.items() if v != "absent"}))
 
 
+@pytest.mark.exactness
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_layer_and_the_logits_agree_with_transformers(shape, tmp_path):
     sizes, noise = SHAPES[shape]
@@ -99,6 +100,7 @@ def test_parity_would_notice_the_wrong_gelu(hf_saved):
     assert np.abs(right[-1] - wrong[-1]).max() > 1e-4
 
 
+@pytest.mark.exactness
 def test_export_opens_in_transformers_with_the_same_logits(tmp_path):
     config = albert.AlbertConfig(**TINY)
     params = albert.init(config, jax.random.key(1))

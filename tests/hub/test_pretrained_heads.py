@@ -4,16 +4,16 @@ import dataclasses
 import functools
 import json
 
-import hugging_face as pytorch
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hugging_face import CLASSIFIER, POOLER, PREDICTIONS, SOP, TINY, batch
 
 from elbert_jax.errors import UserError
 from elbert_jax.hub import pretrained, weight_table
 from elbert_jax.model import albert, pretraining_heads
+from tests import hugging_face as pytorch
+from tests.hugging_face import CLASSIFIER, POOLER, PREDICTIONS, SOP, TINY, batch
 
 SHAPES = {
     "tiny": ({**TINY, "num_labels": 2}, 0.3),
@@ -48,6 +48,7 @@ def params():
     return jax.tree.map(lambda x: jnp.float32(x + rng.normal(0, 0.3, x.shape)), fresh)
 
 
+@pytest.mark.exactness
 @pytest.mark.parametrize("shape", SHAPES)
 def test_theirs_computes_the_same_here_and_returns_bit_exact(shape, tmp_path):
     sizes, noise = SHAPES[shape]

@@ -2,7 +2,6 @@
 
 import pathlib
 
-import hugging_face as pytorch
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.hub import pretrained, weight_table
 from elbert_jax.model import pretraining_heads
+from tests import hugging_face as pytorch
 
 FOLDER = pathlib.Path(__file__).parents[2] / "models" / "albert-mini-en"
 SENTENCES = (

@@ -2,10 +2,10 @@
 
 import jax
 import numpy as np
-from hugging_face import TINY
 
 from elbert_jax.hub import weight_table
 from elbert_jax.model import albert
+from tests.hugging_face import TINY
 
 
 def test_table_names_every_parameter_once():

@@ -5,7 +5,7 @@ import functools
 import jax
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elbert_jax.data.batching import Encoded
@@ -22,6 +22,9 @@ from tests.inference.test_engine import (
     every_layer,
     near_edge,
 )
+from tests.properties import examples
+
+pytestmark = pytest.mark.exactness
 
 LENGTHS = (2, 4, 8)
 SLOTS = (6, 3, 2)
@@ -50,7 +53,7 @@ chunks = st.lists(st.lists(st.integers(0, CORPUS - 1), max_size=20), max_size=4)
 
 
 @pytest.mark.parametrize("name", ["monotone", "any of"])
-@settings(deadline=None, max_examples=10, derandomize=True)
+@examples(10)
 @given(chunks=chunks)
 def test_any_chunks(name, chunks):
     mesh = device_mesh(jax.devices()[:2])

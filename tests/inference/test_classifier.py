@@ -11,6 +11,8 @@ from elbert_jax import Classifier, ConfidenceWindow, Patience, UserError
 from elbert_jax.data.batching import Encoded
 from elbert_jax.inference import engine
 
+pytestmark = pytest.mark.exactness
+
 TEXTS = [
     "profit rose",
     "",

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elbert_jax import exits
@@ -24,6 +24,9 @@ from elbert_jax.exits import (
 from elbert_jax.inference import engine
 from elbert_jax.model import albert
 from elbert_jax.model.albert import AlbertConfig
+from tests.properties import examples
+
+pytestmark = pytest.mark.exactness
 
 CONFIG = AlbertConfig(
     vocab_size=50,
@@ -167,17 +170,16 @@ def check(name, picked, slots, length, unroll=1, heads="shared"):
 
 
 picks = st.lists(st.integers(0, CORPUS - 1), min_size=1, max_size=ROWS)
-PROPERTY = settings(deadline=None, max_examples=25, derandomize=True)
 
 
 @pytest.mark.parametrize(("name", "heads"), PAIRS)
-@PROPERTY
+@examples(25)
 @given(picked=picks)
 def test_any_queue_in_any_order(name, heads, picked):
     check(name, picked, slots=4, length=8, heads=heads)
 
 
-@PROPERTY
+@examples(25)
 @given(
     picked=picks,
     slots=st.sampled_from([1, 2, 7, 40]),

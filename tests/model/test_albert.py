@@ -7,10 +7,13 @@ import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elbert_jax.model import albert
+from tests.properties import examples
+
+pytestmark = pytest.mark.exactness
 
 CONFIG = albert.AlbertConfig(
     vocab_size=40,
@@ -69,7 +72,7 @@ def test_call_is_embed_then_layers_then_classify(logits):
         np.testing.assert_allclose(bound.classify(x), want, atol=ATOL)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.integers(0, 2**32 - 1))
 def test_padding_may_hold_any_ids(logits, seed):
     rng = np.random.default_rng(seed)

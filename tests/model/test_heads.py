@@ -8,7 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hugging_face import (
+
+from elbert_jax.errors import UserError
+from elbert_jax.hub import pretrained, weight_table
+from elbert_jax.model import albert, heads
+from elbert_jax.model.config import EXIT_HEADS, AlbertConfig
+from tests.hugging_face import (
     TINY,
     batch,
     edit_tensors,
@@ -16,11 +21,6 @@ from hugging_face import (
     torch_outputs,
     transformers,
 )
-
-from elbert_jax.errors import UserError
-from elbert_jax.hub import pretrained, weight_table
-from elbert_jax.model import albert, heads
-from elbert_jax.model.config import EXIT_HEADS, AlbertConfig
 
 SHAPES = EXIT_HEADS[1:]
 SHARED = AlbertConfig(**TINY)
