@@ -20,6 +20,8 @@ from elbert_jax.evaluation.timing import Timed
 from elbert_jax.hub import pretrained
 from elbert_jax.inference.classifier import Classifier
 from elbert_jax.inference.predictions import Predictions
+from elbert_jax.model import flops
+from elbert_jax.model.albert import AlbertConfig
 
 # The systems, as rows name them.
 FULL, REFILL = "full depth", "slot refill"
@@ -43,6 +45,69 @@ class Part:
     ratios: Mapping[str, float] = dataclasses.field(default_factory=dict)
     on: str = ""  # what the ratios were measured on
     skipped: Mapping[str, str] = dataclasses.field(default_factory=dict)  # and why
+
+
+def speed(timed: Timed, texts: int) -> dict[str, Any]:
+    """Returns texts a second: the median, and its spread."""
+    return {
+        "texts": texts,
+        "texts_per_second": texts / timed.median,
+        "slowest": texts / max(timed.seconds),
+        "fastest": texts / min(timed.seconds),
+        "seconds": list(timed.seconds),
+    }
+
+
+def row(
+    timed: Timed,
+    config: AlbertConfig,
+    encoded: Encoded,
+    peak: float,
+    full: Predictions,
+    like: Predictions | None = None,
+) -> dict[str, Any]:
+    """Returns the speed of a system, how right it is, and where its time goes.
+
+    Args:
+      timed: `Predictions` to the texts, and its times.
+      config: the model's shape.
+      encoded: the texts.
+      peak: FLOP/s that the machine reaches at most.
+      full: the answers at full depth, to these texts and perhaps more after them.
+      like: answers that should be the same, if not those; likewise.
+
+    Returns:
+      Beside `speed`: `mean_exit_layer`, and `compute_ratio`, that over D;
+      `accuracy`, where texts have labels; `agreement`, the share of labels that are as
+      at full depth; `logit_difference`, the largest from `like`, over texts that left
+      at the same layer; `useful_mfu`, the FLOPs of the real tokens, layer by layer,
+      computed or spared, over time and peak. That is the product of `padding`, real
+      tokens in all rows with a text; `slots`, rows with a text in all rows; `kernels`,
+      what is left.
+    """
+    answers: Predictions = timed.result
+    like, count = like or full, len(encoded)
+    labels, layers = answers.logits.argmax(-1), answers.layers
+    known = (encoded.labels >= 0).all()
+    same = layers == like.layers[:count]
+    difference = np.abs(answers.logits[same] - like.logits[:count][same])
+    cost = flops.text(config, encoded.lengths, layers)
+    if (layers == config.num_hidden_layers).all():  # it takes the head only once
+        cost = flops.full_text(config, encoded.lengths)
+    mfu = float(cost.sum() / timed.median / peak)
+    padding = float((layers * encoded.lengths).sum() / answers.busy_tokens)
+    slots = answers.busy_tokens / answers.slot_tokens
+    return speed(timed, count) | {
+        "mean_exit_layer": float(layers.mean()),
+        "compute_ratio": float(layers.mean() / config.num_hidden_layers),
+        "accuracy": float((labels == encoded.labels).mean()) if known else None,
+        "agreement": float((labels == full.logits[:count].argmax(-1)).mean()),
+        "logit_difference": float(difference.max(initial=0.0)),
+        "useful_mfu": mfu,
+        "padding": padding,
+        "slots": slots,
+        "kernels": mfu / padding / slots,
+    }
 
 
 class Bench:
@@ -116,7 +181,7 @@ class Bench:
         fewer slots where texts are few (but in `slots`).
         """
         config = self.load.config
-        measured = timing.row(timed, config, encoded, self.peak, full, like)
+        measured = row(timed, config, encoded, self.peak, full, like)
         return {"system": system, "mix": self.mix(mix)} | more | measured
 
     @functools.cached_property

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from elbert_jax.benchmarking import baselines, workload
-from elbert_jax.benchmarking.bench import FULL, REFILL, STATIC, Bench, Part
+from elbert_jax.benchmarking.bench import FULL, REFILL, STATIC, Bench, Part, speed
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded, Room
 from elbert_jax.inference.buckets import Ladder
@@ -78,7 +78,7 @@ def latency(bench: Bench) -> Part:
         [
             {"system": f"one batch, {name}", "batch": size}
             | {"latency_ms": 1000 * each.median * size / len(each.result.layers)}
-            | each.speed(len(each.result.layers))
+            | speed(each, len(each.result.layers))
             for (name, size), each in bench.measure(calls).items()
         ]
     )

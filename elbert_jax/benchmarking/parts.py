@@ -20,6 +20,7 @@ from elbert_jax.benchmarking.bench import (
     STATIC,
     Bench,
     Part,
+    speed,
 )
 from elbert_jax.benchmarking.benchmark_record import Record
 from elbert_jax.benchmarking.suite import Suite
@@ -64,21 +65,21 @@ def systems(bench: Bench) -> Part:
         )
         for name, each in timed.items()
     ]
-    speed = {row["system"]: row["texts_per_second"] for row in rows}
+    rates = {row["system"]: row["texts_per_second"] for row in rows}
 
     def best(*peers: str) -> float:
         """Returns the speed of the fastest; infinity where none was timed."""
-        there = [speed[PEERS[name]] for name in peers if PEERS[name] in speed]
+        there = [rates[PEERS[name]] for name in peers if PEERS[name] in rates]
         return max(there, default=np.inf)
 
     ratios = {
-        "refill_over_static": speed[REFILL] / speed[STATIC],
-        "refill_over_shrinking": speed[REFILL] / speed[SHRINKING],
-        "refill_over_batch1_exit": speed[REFILL] / speed[ALONE_EXIT],
-        "refill_over_batch1_full": speed[REFILL] / speed[ALONE_FULL],
-        "full_over_torch": speed[FULL] / best("eager", "sdpa", "compile"),
-        "full_over_onnx_fp32": speed[FULL] / best("onnx_fp32"),
-        "refill_over_onnx_best": speed[REFILL_04] / best("onnx_fp32", "onnx_int8"),
+        "refill_over_static": rates[REFILL] / rates[STATIC],
+        "refill_over_shrinking": rates[REFILL] / rates[SHRINKING],
+        "refill_over_batch1_exit": rates[REFILL] / rates[ALONE_EXIT],
+        "refill_over_batch1_full": rates[REFILL] / rates[ALONE_FULL],
+        "full_over_torch": rates[FULL] / best("eager", "sdpa", "compile"),
+        "full_over_onnx_fp32": rates[FULL] / best("onnx_fp32"),
+        "refill_over_onnx_best": rates[REFILL_04] / best("onnx_fp32", "onnx_int8"),
     }
     return Part(
         rows,
@@ -151,7 +152,7 @@ def raw(bench: Bench) -> Part:
         "slot refill, tokenised": partial(classifier.run, encoded),
     }
     rows = [
-        {"system": name, "mix": bench.mix("")} | each.speed(len(texts))
+        {"system": name, "mix": bench.mix("")} | speed(each, len(texts))
         for name, each in bench.measure(calls).items()
     ]
     raw, tokenised = (row["texts_per_second"] for row in rows)

@@ -9,11 +9,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from elbert_jax import exits
 from elbert_jax.data import batching, corpus
 from elbert_jax.data.batching import Encoded, take
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
-from elbert_jax.evaluation import curve
+from elbert_jax.evaluation.curve import LayerOutputs
 from elbert_jax.exits import Criterion
 from elbert_jax.inference import full_depth
 from elbert_jax.inference.classifier import Classifier
@@ -117,14 +118,24 @@ class Labelled(Workload):
         ]
 
     @functools.cached_property
-    def _sample(self) -> tuple[np.ndarray, np.ndarray]:
-        """The logits of every layer for some of the texts, and their lengths."""
+    def _sample(self) -> LayerOutputs:
+        """The logits of every layer for some of the texts."""
         sample = self.texts("file", _SAMPLE)
         batches = batching.eval_batches(sample, 64)
         logits = full_depth.every_layer(self.config, self.params, batches, len(sample))
-        return logits, sample.lengths
+        return LayerOutputs(self.config, logits, sample.labels, sample.lengths)
 
     def exit_at(self, ratio: float) -> Criterion:
         """Returns the model's own exit with the delta of this FLOPs ratio."""
-        delta = curve.delta_for(self.config, *self._sample, self.exit, ratio)
-        return dataclasses.replace(self.exit, delta=delta)
+        return with_flops_ratio(self.exit, self._sample, ratio)
+
+
+def with_flops_ratio(exit: Any, outputs: LayerOutputs, ratio: float) -> Criterion:
+    """Returns the exit with the delta, in hundredths, of the nearest FLOPs ratio."""
+
+    def distance(criterion: Criterion) -> float:
+        layers = np.asarray(exits.exit_layer(criterion, outputs.logits).layer)
+        return abs(outputs.flops_ratio(layers) - ratio)
+
+    deltas = (step / 100 for step in range(101))
+    return min((dataclasses.replace(exit, delta=d) for d in deltas), key=distance)

@@ -24,7 +24,8 @@ from jaxtyping import Float, Int
 from elbert_jax.data.batching import Encoded
 from elbert_jax.errors import UserError
 from elbert_jax.evaluation import curve, significance
-from elbert_jax.evaluation.speed import Speed
+from elbert_jax.evaluation.curve import LayerOutputs
+from elbert_jax.evaluation.timing import Speed
 from elbert_jax.exits import Criterion, FixedDepth, grid
 from elbert_jax.inference.classifier import Classifier
 from elbert_jax.model.albert import AlbertConfig
@@ -100,8 +101,10 @@ def path(
       UserError: the criterion has none.
     """
 
+    outputs = LayerOutputs(config, logits, labels, lengths)
+
     def point(name: str, criterion: Criterion, bound: float | None) -> Point:
-        row = curve.at_exit(config, logits, labels, lengths, criterion)
+        row = curve.at_exit(outputs, criterion)
         changes, p_value = (row["lost"], row["gained"], len(labels)), 0.0
         if bound is not None:
             p_value = significance.p_value(*changes, bound, goal.level)

@@ -1,7 +1,10 @@
-"""One full-depth pass, then every exit criterion replayed over it."""
+"""Accuracy and compute of exit criteria, replayed over one full-depth pass.
+
+Letters: D layers, M texts, C classes.
+"""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -14,51 +17,66 @@ from elbert_jax.exits import ConfidenceWindow, Criterion, registry
 from elbert_jax.model import flops
 from elbert_jax.model.albert import AlbertConfig
 
-# The papers' curves run from 0.1 to 1.0; a model that is surer of itself needs less.
+# The papers' curves run from 0.1 to 1.0; a confident model needs smaller thresholds.
 DELTAS = (0.001, 0.003, 0.01, 0.03, *(round(0.1 * step, 1) for step in range(1, 11)))
 
 
-def layer_accuracy(
-    logits: Float[np.ndarray, "D M C"], labels: Int[np.ndarray, " M"]
-) -> Float[np.ndarray, " D"]:
-    """Returns the accuracy of leaving at each layer for all texts."""
-    return (logits.argmax(-1) == labels).mean(-1)
+@dataclasses.dataclass(frozen=True, eq=False)
+class LayerOutputs:
+    """The logits of every layer for labelled texts, from one full-depth pass."""
+
+    config: AlbertConfig
+    logits: Float[np.ndarray, "D M C"]
+    labels: Int[np.ndarray, " M"]
+    lengths: Int[np.ndarray, " M"]  # in tokens
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, texts: slice) -> "LayerOutputs":
+        """Returns the outputs of some of the texts."""
+        labels, lengths = self.labels[texts], self.lengths[texts]
+        return LayerOutputs(self.config, self.logits[:, texts], labels, lengths)
+
+    def layer_accuracy(self) -> Float[np.ndarray, " D"]:
+        """Returns the accuracy of each layer if all texts exit there."""
+        return (self.logits.argmax(-1) == self.labels).mean(-1)
+
+    def flops_ratio(self, layers: Int[np.ndarray, " M"]) -> float:
+        """Returns the FLOPs of exits at these layers over those of full depth."""
+        full = flops.full_text(self.config, self.lengths).sum()
+        return float(flops.text(self.config, self.lengths, layers).sum() / full)
 
 
 def at_exit(
-    config: AlbertConfig,
-    logits: Float[np.ndarray, "D M C"],
-    labels: Int[np.ndarray, " M"],
-    lengths: Int[np.ndarray, " M"],
-    criterion: Criterion,
-    scores: Sequence[str] = metrics.NAMES,
+    outputs: LayerOutputs, criterion: Criterion, scores: Sequence[str] = metrics.NAMES
 ) -> dict[str, Any]:
-    """Returns scores and costs where each text leaves as `criterion` says.
+    """Returns the scores and the compute of early exit by a criterion.
+
+    Args:
+      outputs: of the full-depth pass.
+      criterion: when a text exits.
+      scores: names of `metrics.classification`.
 
     Returns:
-      These scores of `metrics.classification`; `mean_exit_layer`; `layer_ratio`, that
-      over D; `flops_ratio`, by text, of real tokens; `exit_histogram` [D] and
-      `rule_counts`, in texts; `lost`, the texts that only full depth has right,
-      `gained`, those that only the exit has, and `accuracy_drop`, the difference by
-      text.
+      The scores; `mean_exit_layer`; `layer_ratio`, the same over D; `flops_ratio`,
+      counting real tokens only; `exit_histogram` [D] and `rule_counts`, numbers of
+      texts; `lost` and `gained`, texts that only full depth and only early exit
+      classify correctly; `accuracy_drop`, their difference over M.
     """
-    leaves = jax.tree.map(np.asarray, exits.exit_layer(criterion, logits))
-    depth = config.num_hidden_layers
+    config, labels = outputs.config, outputs.labels
+    left = jax.tree.map(np.asarray, exits.exit_layer(criterion, outputs.logits))
+    predicted, depth = left.logits.argmax(-1), config.num_hidden_layers
     names = exits.rule_names(criterion)
-    counts = np.bincount(leaves.rule, minlength=len(names))
-    full, early = logits[-1].argmax(-1) == labels, leaves.logits.argmax(-1) == labels
+    counts = np.bincount(left.rule, minlength=len(names))
+    full, early = outputs.logits[-1].argmax(-1) == labels, predicted == labels
     lost, gained = int((full & ~early).sum()), int((early & ~full).sum())
     return {
-        **metrics.classification(
-            labels, leaves.logits.argmax(-1), config.num_labels, scores
-        ),
-        "mean_exit_layer": float(leaves.layer.mean()),
-        "layer_ratio": float(leaves.layer.mean() / depth),
-        "flops_ratio": float(
-            flops.text(config, lengths, leaves.layer).sum()
-            / flops.full_text(config, lengths).sum()
-        ),
-        "exit_histogram": np.bincount(leaves.layer, minlength=depth + 1)[1:].tolist(),
+        **metrics.classification(labels, predicted, config.num_labels, scores),
+        "mean_exit_layer": float(left.layer.mean()),
+        "layer_ratio": float(left.layer.mean() / depth),
+        "flops_ratio": outputs.flops_ratio(left.layer),
+        "exit_histogram": np.bincount(left.layer, minlength=depth + 1)[1:].tolist(),
         "rule_counts": dict(zip(names, counts.tolist())),
         "lost": lost,
         "gained": gained,
@@ -66,45 +84,17 @@ def at_exit(
     }
 
 
-def by_part(
-    config: AlbertConfig,
-    logits: Float[np.ndarray, "D M C"],
-    labels: Int[np.ndarray, " M"],
-    lengths: Int[np.ndarray, " M"],
-    criterion: Criterion,
-    parts: Mapping[str, slice],
-) -> dict[str, dict[str, Any]]:
-    """Returns `full_depth` and `at_exit`, as `report` has them, of parts of a corpus.
-
-    Args:
-      config: the model's shape.
-      logits: of every layer.
-      labels: the true classes.
-      lengths: tokens of every text.
-      criterion: when a text leaves.
-      parts: texts by name, such as the matched and the mismatched half of MNLI.
-    """
+def scores(outputs: LayerOutputs, criterion: Criterion) -> dict[str, dict[str, Any]]:
+    """Returns `full_depth`, the scores of the last layer, beside `at_exit`."""
+    last, classes = outputs.logits[-1].argmax(-1), outputs.config.num_labels
     return {
-        name: {
-            "full_depth": metrics.classification(
-                labels[texts], logits[-1, texts].argmax(-1), config.num_labels
-            ),
-            "at_exit": at_exit(
-                config, logits[:, texts], labels[texts], lengths[texts], criterion
-            ),
-        }
-        for name, texts in parts.items()
+        "full_depth": metrics.classification(outputs.labels, last, classes),
+        "at_exit": at_exit(outputs, criterion),
     }
 
 
-def curve(
-    config: AlbertConfig,
-    logits: Float[np.ndarray, "D M C"],
-    labels: Int[np.ndarray, " M"],
-    lengths: Int[np.ndarray, " M"],
-    window: int,
-) -> list[dict[str, Any]]:
-    """Returns the papers' curves: delta from 0.1 to 1.0 with each stage 2, and none.
+def curve(outputs: LayerOutputs, window: int) -> list[dict[str, Any]]:
+    """Returns the papers' curves: `DELTAS` with each window criterion, and with none.
 
     A row holds the criterion's parameters beside the numbers of `at_exit`.
     """
@@ -113,49 +103,20 @@ def curve(
         for criterion in ("monotone", "range", "label", "none")
         for delta in DELTAS
     ]
-    return [
-        registry.to_dict(criterion)
-        | at_exit(config, logits, labels, lengths, criterion)
-        for criterion in criteria
-    ]
+    return [registry.to_dict(each) | at_exit(outputs, each) for each in criteria]
 
 
-def delta_for(
-    config: AlbertConfig,
-    logits: Float[np.ndarray, "D M C"],
-    lengths: Int[np.ndarray, " M"],
-    criterion: Criterion,
-    flops_ratio: float,
-) -> float:
-    """Returns the delta, in hundredths, whose FLOPs ratio comes nearest."""
-    full = flops.full_text(config, lengths).sum()
-
-    def distance(delta: float) -> float:
-        moved = dataclasses.replace(criterion, delta=delta)  # pyright: ignore
-        layers = np.asarray(exits.exit_layer(moved, logits).layer)
-        return abs(flops.text(config, lengths, layers).sum() / full - flops_ratio)
-
-    return min((round(0.01 * step, 2) for step in range(101)), key=distance)
-
-
-def report(
-    config: AlbertConfig,
-    logits: Float[np.ndarray, "D M C"],
-    labels: Int[np.ndarray, " M"],
-    lengths: Int[np.ndarray, " M"],
-    criterion: Criterion,
-) -> dict[str, Any]:
+def report(outputs: LayerOutputs, criterion: Criterion) -> dict[str, Any]:
     """Returns everything that one full-depth pass over labelled texts tells.
 
     Returns:
-      `texts`; `full_depth`, the scores of the last layer; `at_exit`, see there;
+      `texts`, their number; `full_depth` and `at_exit`, see `scores`;
       `layer_accuracy` [D]; `curve`, see there.
     """
     window = getattr(criterion, "window", ConfidenceWindow().window)
-    whole = {"whole": slice(None)}
     return {
-        "texts": len(labels),
-        **by_part(config, logits, labels, lengths, criterion, whole)["whole"],
-        "layer_accuracy": layer_accuracy(logits, labels).tolist(),
-        "curve": curve(config, logits, labels, lengths, window),
+        "texts": len(outputs),
+        **scores(outputs, criterion),
+        "layer_accuracy": outputs.layer_accuracy().tolist(),
+        "curve": curve(outputs, window),
     }

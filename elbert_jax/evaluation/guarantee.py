@@ -10,7 +10,7 @@ from elbert_jax import machine, tables
 from elbert_jax.data.example import Example
 from elbert_jax.evaluation import calibration
 from elbert_jax.evaluation.calibration import Goal, Point
-from elbert_jax.evaluation.speed import Speed
+from elbert_jax.evaluation.timing import Speed
 
 _METHOD = (
     "fixed sequence testing (Learn then Test), exact p-values of the paired accuracy "

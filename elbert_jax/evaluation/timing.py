@@ -1,21 +1,27 @@
-"""Wall-clock of several ways to answer the same texts, and where the time goes."""
+"""Wall-clock times of calls, taken in turn, and the speed of a classifier."""
 
 import dataclasses
+import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tqdm
 
-from elbert_jax.data.batching import Encoded
-from elbert_jax.inference.predictions import Predictions
-from elbert_jax.model import flops
-from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.exits import Criterion
+from elbert_jax.inference.classifier import Classifier
+from elbert_jax.inference.text_chunks import Text
+
+Speed = dict[str, float]
+
+_TEXTS = 2000  # timed at most, drawn at random
+_REPEATS = 3  # of the throughput; the median counts
 
 
 @dataclasses.dataclass(frozen=True)
 class Timed:
-    """What a call returned, and how long it took each time."""
+    """The result of a call, and the seconds of each of its runs."""
 
     result: Any
     seconds: tuple[float, ...]
@@ -24,87 +30,57 @@ class Timed:
     def median(self) -> float:
         return float(np.median(self.seconds))
 
-    def speed(self, texts: int) -> dict[str, Any]:
-        """Returns texts a second: the median, and its spread."""
-        return {
-            "texts": texts,
-            "texts_per_second": texts / self.median,
-            "slowest": texts / max(self.seconds),
-            "fastest": texts / min(self.seconds),
-            "seconds": list(self.seconds),
-        }
-
 
 def measure(
     calls: Mapping[Any, Callable[[], Any]],
     repeats: int,
     warm: Mapping[Any, Callable[[], Any]] | None = None,
 ) -> dict[Any, Timed]:
-    """Times calls in turn, A B A B ..., after a warm-up of each.
+    """Times calls interleaved, A B A B ..., after a warm-up of each.
 
     Args:
-      calls: by name, or another key; each returns when its work is done.
-      repeats: how often each is timed.
-      warm: what warms up in place of the calls of the same names.
+      calls: by name; each returns when its work is done.
+      repeats: timed runs of each.
+      warm: cheaper warm-ups for some of the calls, by name.
     """
     for call in {**calls, **(warm or {})}.values():
         call()
     results, seconds = {}, {name: [] for name in calls}
     for _ in range(repeats):
         for name, call in calls.items():
-            start = time.perf_counter()
-            results[name] = call()
-            seconds[name].append(time.perf_counter() - start)
+            results[name], elapsed = _timed(call)
+            seconds[name].append(elapsed)
     return {name: Timed(results[name], tuple(seconds[name])) for name in calls}
 
 
-def row(
-    timed: Timed,
-    config: AlbertConfig,
-    encoded: Encoded,
-    peak: float,
-    full: Predictions,
-    like: Predictions | None = None,
-) -> dict[str, Any]:
-    """Returns the speed of a system, how right it is, and where its time goes.
+def latency_and_throughput(
+    classifier: Classifier, texts: Sequence[Text], criterion: Criterion
+) -> Speed:
+    """Times a classifier from raw text to prediction, after a warm-up.
 
     Args:
-      timed: `Predictions` to the texts, and its times.
-      config: the model's shape.
-      encoded: the texts.
-      peak: FLOP/s that the machine reaches at most.
-      full: the answers at full depth, to these texts and perhaps more after them.
-      like: answers that should be the same, if not those; likewise.
+      classifier: the model; its exit is set to the criterion.
+      texts: at most 2,000 of them are timed; a 99th percentile needs hundreds.
+      criterion: when a text exits.
 
     Returns:
-      Beside `Timed.speed`: `mean_exit_layer`, and `compute_ratio`, that over D;
-      `accuracy`, where texts have labels; `agreement`, the share of labels that are as
-      at full depth; `logit_difference`, the largest from `like`, over texts that left
-      at the same layer; `useful_mfu`, the FLOPs of the real tokens, layer by layer,
-      computed or spared, over time and peak. That is the product of `padding`, real
-      tokens in all rows with a text; `slots`, rows with a text in all rows; `kernels`,
-      what is left.
+      `p99_ms`, the 99th percentile of the latency of one text at a time;
+      `texts_per_second` of all texts in one call.
     """
-    answers: Predictions = timed.result
-    like, count = like or full, len(encoded)
-    labels, layers = answers.logits.argmax(-1), answers.layers
-    known = (encoded.labels >= 0).all()
-    same = layers == like.layers[:count]
-    difference = np.abs(answers.logits[same] - like.logits[:count][same])
-    cost = flops.text(config, encoded.lengths, layers)
-    if (layers == config.num_hidden_layers).all():  # it takes the head only once
-        cost = flops.full_text(config, encoded.lengths)
-    mfu = float(cost.sum() / timed.median / peak)
-    padding = float((layers * encoded.lengths).sum() / answers.busy_tokens)
-    slots = answers.busy_tokens / answers.slot_tokens
-    return timed.speed(count) | {
-        "mean_exit_layer": float(layers.mean()),
-        "compute_ratio": float(layers.mean() / config.num_hidden_layers),
-        "accuracy": float((labels == encoded.labels).mean()) if known else None,
-        "agreement": float((labels == full.logits[:count].argmax(-1)).mean()),
-        "logit_difference": float(difference.max(initial=0.0)),
-        "useful_mfu": mfu,
-        "padding": padding,
-        "slots": slots,
-        "kernels": mfu / padding / slots,
+    classifier.exit = criterion
+    drawn = np.random.default_rng(0).permutation(len(texts))[:_TEXTS]
+    sample = [texts[int(row)] for row in drawn]
+    classifier.warmup(sample, calls=(1, len(sample)))
+    progress = tqdm.tqdm(sample, unit="text", leave=False, disable=None)
+    alone = [_timed(functools.partial(classifier, text))[1] for text in progress]
+    together = measure({"": functools.partial(classifier, sample)}, _REPEATS)[""]
+    return {
+        "p99_ms": 1000 * float(np.percentile(alone, 99)),
+        "texts_per_second": len(sample) / together.median,
     }
+
+
+def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
+    start = time.perf_counter()
+    result = call()
+    return result, time.perf_counter() - start

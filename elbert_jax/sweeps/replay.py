@@ -11,6 +11,7 @@ import tqdm
 from jaxtyping import Float, Int
 
 from elbert_jax.evaluation import curve
+from elbert_jax.evaluation.curve import LayerOutputs
 from elbert_jax.exits import Criterion, FixedDepth, registry
 from elbert_jax.model import flops
 from elbert_jax.model.albert import AlbertConfig
@@ -65,9 +66,8 @@ def replay(run: Run, window: int) -> list[Row]:
 
 
 def _row(run: Run, criterion: Criterion) -> Row:
-    at_exit = curve.at_exit(
-        run.config, run.logits, run.labels, run.lengths, criterion, [run.metric]
-    )
+    outputs = LayerOutputs(run.config, run.logits, run.labels, run.lengths)
+    at_exit = curve.at_exit(outputs, criterion, [run.metric])
     if isinstance(criterion, FixedDepth):
         short = dataclasses.replace(
             run.config, num_hidden_layers=criterion.depth, exit_heads="shared"

@@ -20,6 +20,7 @@ from elbert_jax.data.corpus import Config, Corpus
 from elbert_jax.data.training_batches import Epoch
 from elbert_jax.errors import UserError
 from elbert_jax.evaluation import curve, metrics
+from elbert_jax.evaluation.curve import LayerOutputs
 from elbert_jax.exits import Criterion, registry
 from elbert_jax.hub import operating_point, pretrained
 from elbert_jax.inference import full_depth
@@ -169,7 +170,7 @@ class _Classification:
             parts = training_batches.epochs(texts, config.batch_size, steps)
             self.epochs += [(lesson, epoch) for epoch in parts]
         self.stages: Sequence[Stage] = stages
-        self.measured = 0, np.empty(0)  # the last step with logits, and them
+        self.measured: tuple[int, LayerOutputs] | None = None  # of the last step
         self.ends = np.cumsum([epoch.steps for _, epoch in self.epochs])
 
     def _epoch(self, step: int) -> tuple[float, Lesson]:
@@ -200,44 +201,37 @@ class _Classification:
             return float(forward + (GRADIENT - 1) * heads)
         return GRADIENT * float(forward)
 
-    def _logits(self, params: Params, step: int) -> np.ndarray:
-        """Returns those of all layers on the held-out texts, computed once a step."""
-        if self.measured[0] != step:
-            held_out = self.data.validation
+    def _outputs(self, params: Params, step: int) -> LayerOutputs:
+        """Returns those of the held-out texts, computed once a step."""
+        if self.measured is None or self.measured[0] != step:
+            config, held_out = self.model_config, self.data.validation
             batches = batching.eval_batches(
                 held_out, self.config.eval_batch_size, self.buckets
             )
-            config, texts = self.model_config, len(held_out)
-            logits = full_depth.every_layer(config, params, batches, texts)
-            self.measured = step, logits
+            logits = full_depth.every_layer(config, params, batches, len(held_out))
+            outputs = LayerOutputs(config, logits, held_out.labels, held_out.lengths)
+            self.measured = step, outputs
         return self.measured[1]
 
     def _by_part(
-        self, logits: np.ndarray, parts: Mapping[str, slice]
+        self, outputs: LayerOutputs, parts: Mapping[str, slice]
     ) -> dict[str, dict[str, Any]]:
-        held_out = self.data.validation
-        return curve.by_part(
-            self.model_config,
-            logits,
-            held_out.labels,
-            held_out.lengths,
-            self.criterion,
-            parts,
-        )
+        return {
+            name: curve.scores(outputs.take(texts), self.criterion)
+            for name, texts in parts.items()
+        }
 
     def evaluate(self, variables: Any, step: int) -> Evaluation:
         metric, depth = self.data.metric, self.model_config.num_hidden_layers
-        logits = self._logits(variables["model"], step)
+        outputs = self._outputs(variables["model"], step)
         parts = {f"/{name}": texts for name, texts in self.data.parts.items()}
-        measured = self._by_part(logits, {"": slice(None)} | parts)
+        measured = self._by_part(outputs, {"": slice(None)} | parts)
         epoch, lesson = self._epoch(step)
         full, at_exit = measured[""]["full_depth"], measured[""]["at_exit"]
         row = {
             "epoch": epoch,
             "validation_mean_exit_layer": at_exit["mean_exit_layer"],
-            "validation_layer_accuracy": curve.layer_accuracy(
-                logits, self.data.validation.labels
-            ),
+            "validation_layer_accuracy": outputs.layer_accuracy(),
         }
         for part, scores in measured.items():
             for name in metrics.NAMES:
@@ -253,7 +247,7 @@ class _Classification:
             labels, classes = self.data.validation.labels, len(self.data.labels)
             by_layer = [
                 metrics.classification(labels, each, classes, [metric])[metric]
-                for each in logits.argmax(-1)
+                for each in outputs.logits.argmax(-1)
             ]
             score = float(np.mean(by_layer))
         return Evaluation(row, score, sentence)
@@ -262,15 +256,9 @@ class _Classification:
         self, directory: pathlib.Path, variables: Any, step: int, effort: Effort
     ) -> None:
         config, data, params = self.model_config, self.data, variables["model"]
-        logits = self._logits(params, step)
-        report = curve.report(
-            config,
-            logits,
-            data.validation.labels,
-            data.validation.lengths,
-            self.criterion,
-        )
-        report["parts"] = self._by_part(logits, data.parts)
+        outputs = self._outputs(params, step)
+        report = curve.report(outputs, self.criterion)
+        report["parts"] = self._by_part(outputs, data.parts)
         training = {name: self.config[name] for name in pretrained.TRAINING}
         pretrained.save(directory, config, params, data.labels, training=training)
         data.tokenizer.save(directory)

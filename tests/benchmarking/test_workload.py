@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elbert_jax import Patience, UserError
+from elbert_jax import ConfidenceWindow, Patience, UserError
 from elbert_jax.benchmarking import workload
 from elbert_jax.data.batching import Encoded
+from elbert_jax.evaluation import curve
+from elbert_jax.evaluation.curve import LayerOutputs
 
 
 def test_take_and_first():
@@ -59,3 +61,17 @@ def test_an_exit_without_a_delta(model_and_file, classifier, monkeypatch):
     classifier.save_pretrained(model_and_file[0])
     with pytest.raises(UserError, match="no delta to set"):
         workload.Labelled(*model_and_file)
+
+
+def test_the_delta_of_a_flops_ratio(classifier):
+    config, draw = classifier.config, np.random.default_rng(0)
+    logits = draw.normal(scale=3, size=(5, 60, 3)).astype(np.float32)
+    outputs = LayerOutputs(config, logits, np.zeros(60, int), draw.integers(3, 30, 60))
+    exit = ConfidenceWindow(criterion="none")
+    got: Any = workload.with_flops_ratio(exit, outputs, 0.6)
+    ratios = {}
+    for delta in np.arange(101) / 100:
+        at = ConfidenceWindow(float(delta), criterion="none")
+        ratios[at] = curve.at_exit(outputs, at)["flops_ratio"]
+    assert got in ratios
+    assert abs(ratios[got] - 0.6) == min(abs(r - 0.6) for r in ratios.values())

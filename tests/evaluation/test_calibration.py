@@ -20,7 +20,7 @@ from elbert_jax import (
 )
 from elbert_jax.data import corpus
 from elbert_jax.data.example import Example
-from elbert_jax.evaluation import calibration, guarantee, significance, speed
+from elbert_jax.evaluation import calibration, guarantee, significance, timing
 from elbert_jax.evaluation.calibration import Goal, Point
 from elbert_jax.exits import grid
 from elbert_jax.hub import operating_point
@@ -268,7 +268,7 @@ def test_texts_without_labels_prove_nothing(tmp_path, capsys):
 
 def test_speed_is_that_of_the_criterion(classifier):
     texts = ["profit rose", ("sales fell", "bank")] * 3
-    got = speed.measure(classifier, texts, FixedDepth(2))
+    got = timing.latency_and_throughput(classifier, texts, FixedDepth(2))
     assert classifier.exit == FixedDepth(2)
     assert 0 < got["p99_ms"] < 1e5 and got["texts_per_second"] > 0
 

@@ -8,6 +8,7 @@ from elbert_jax import ConfidenceWindow, UserError
 from elbert_jax.data import batching, corpus
 from elbert_jax.data.example import Example
 from elbert_jax.evaluation import curve, report
+from elbert_jax.evaluation.curve import LayerOutputs
 from elbert_jax.inference import full_depth
 from elbert_jax.model import albert, flops
 
@@ -50,9 +51,8 @@ def test_at_exit_by_hand(classifier):
     logits = np.full((5, 2, 3), 0.0, np.float32)
     logits[1:, 0, 2] = 50  # text 0 is sure of class 2 from layer 2 on; text 1 never
     labels, lengths = np.array([2, 1]), np.array([4, 10])
-    row = curve.at_exit(
-        config, logits, labels, lengths, ConfidenceWindow(0.1, criterion="none")
-    )
+    outputs = LayerOutputs(config, logits, labels, lengths)
+    row = curve.at_exit(outputs, ConfidenceWindow(0.1, criterion="none"))
     assert row["accuracy"] == 0.5 and row["mean_exit_layer"] == 3.5
     assert row["layer_ratio"] == 0.7
     assert row["exit_histogram"] == [0, 1, 0, 0, 1]
@@ -67,40 +67,21 @@ def test_texts_that_an_exit_loses_and_gains(classifier):
     logits = np.zeros((5, 4, 3), np.float32)
     logits[0, :, 1], logits[1:, :, 2] = 9, 99  # all leave at layer 1 with class 1
     labels, lengths = np.array([2, 2, 1, 0]), np.full(4, 5)
-    row = curve.at_exit(
-        classifier.config, logits, labels, lengths, ConfidenceWindow(0.1, 3)
-    )
+    outputs = LayerOutputs(classifier.config, logits, labels, lengths)
+    row = curve.at_exit(outputs, ConfidenceWindow(0.1, 3))
     assert (row["lost"], row["gained"], row["accuracy_drop"]) == (2, 1, 0.25)
 
 
 def test_a_curve_ends_at_layer_one_and_starts_near_full_depth(
     classifier, encoded, logits
 ):
-    rows = curve.curve(
-        classifier.config, logits, encoded.labels, encoded.lengths, window=3
-    )
+    outputs = LayerOutputs(classifier.config, logits, encoded.labels, encoded.lengths)
+    rows = curve.curve(outputs, window=3)
     for criterion in ("monotone", "range", "label", "none"):
         line = [row for row in rows if row["criterion"] == criterion]
         assert [row["delta"] for row in line] == list(curve.DELTAS)
         layers = [row["mean_exit_layer"] for row in line]
         assert layers == sorted(layers, reverse=True) and layers[-1] == 1
-
-
-def test_delta_for_a_ratio(classifier, encoded, logits):
-    config, lengths = classifier.config, encoded.lengths
-    exit = ConfidenceWindow(criterion="none")
-    delta = curve.delta_for(config, logits, lengths, exit, 0.6)
-    ratios = {
-        step / 100: curve.at_exit(
-            config,
-            logits,
-            encoded.labels,
-            lengths,
-            ConfidenceWindow(step / 100, criterion="none"),
-        )["flops_ratio"]
-        for step in range(101)
-    }
-    assert abs(ratios[delta] - 0.6) == min(abs(r - 0.6) for r in ratios.values())
 
 
 def test_a_scorecard_adds_what_only_the_engine_knows(classifier, examples):

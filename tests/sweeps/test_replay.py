@@ -8,6 +8,7 @@ import pytest
 
 from elbert_jax import exits
 from elbert_jax.evaluation import curve
+from elbert_jax.evaluation.curve import LayerOutputs
 from elbert_jax.exits import FixedDepth, registry
 from elbert_jax.model import flops
 from elbert_jax.model.albert import AlbertConfig
@@ -48,9 +49,10 @@ def test_a_kind_of_criterion_compiles_once(compiled, rows):
 
 
 def test_a_row_is_what_evaluation_says(run, rows):
+    outputs = LayerOutputs(run.config, run.logits, run.labels, run.lengths)
     for row in rows:
         criterion = registry.from_dict(row["exit"])
-        want = curve.at_exit(run.config, run.logits, run.labels, run.lengths, criterion)
+        want = curve.at_exit(outputs, criterion)
         assert (row["metric"], row["score"]) == ("f1", want["f1"])
         for name in ("mean_exit_layer", "layer_ratio", "exit_histogram", "rule_counts"):
             assert row[name] == want[name]
