@@ -1,4 +1,4 @@
-"""A model's files, in a directory or on Hugging Face's hub, as names and arrays."""
+"""The files of a model directory or a model on the hub, read as JSON and arrays."""
 
 import os
 from pathlib import Path
@@ -19,11 +19,12 @@ TOKENIZER = (
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
-    "vocab.txt",  # Chinese ALBERTs often use BERT's word pieces
+    "vocab.txt",  # Chinese ALBERTs often use BERT's WordPiece
 )
 _INDEX = "model.safetensors.index.json"
+_SHARDS = "model-*.safetensors"
 _PICKLE = "pytorch_model.bin"
-_OTHERS = (_INDEX, "model-*.safetensors", "operating_point.json")
+_WANTED = [CONFIG, WEIGHTS, _INDEX, _SHARDS, "operating_point.json", *TOKENIZER]
 
 
 def directory(
@@ -33,20 +34,20 @@ def directory(
     local_files_only: bool = False,
     allow_pickle: bool = False,
 ) -> Path:
-    """Returns the directory `source`, or the hub's model of that id, downloaded.
+    """Returns the directory `source`, or that of the hub's model, downloaded.
 
-    Args: as of `hf.load`.
+    See `pretrained.load` for the arguments.
 
     Raises:
-      UserError: there is no such directory, and the hub does not give such a model.
+      UserError: There is no such directory, and no such model on the hub.
     """
     name = os.fspath(source)
     try:
         path = Path(source).expanduser()
-        there = path.is_dir()
-    except (OSError, RuntimeError) as error:  # too long a name, or nobody's home
+        is_directory = path.is_dir()
+    except (OSError, RuntimeError) as error:  # too long a name, or no such user's home
         raise UserError(f"{name} is not a directory: {error}") from error
-    if there:
+    if is_directory:
         if revision:
             raise UserError(f"{name} is a directory; only the hub has revisions")
         return path
@@ -57,12 +58,9 @@ def directory(
             name,
             revision=revision,
             local_files_only=local_files_only,
-            allow_patterns=[
-                *(CONFIG, WEIGHTS, *_OTHERS, *TOKENIZER),
-                *[_PICKLE] * allow_pickle,
-            ],
+            allow_patterns=[*_WANTED, *[_PICKLE] * allow_pickle],
         )
-    except Exception as error:  # the HTTP client's own errors are among them
+    except Exception as error:  # including any error of the HTTP client
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise UserError(
             f"{name} is no directory, and the hub does not give it: {reason}"
@@ -71,7 +69,7 @@ def directory(
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Returns the JSON object of a file; a UserError names a file that has none."""
+    """Returns a file's JSON object; a UserError names a file without one."""
     try:
         value = orjson.loads(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -82,28 +80,33 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_tensors(directory: Path, allow_pickle: bool) -> dict[str, np.ndarray]:
-    """Returns the directory's weights by name, in the dtypes of the file.
+    """Returns a model directory's weights by name, in the file's dtypes.
 
     Raises:
-      UserError: names the file that is missing, damaged, or an unwanted pickle.
+      UserError: Names the file that is missing, damaged, or an unwanted pickle.
     """
-    names = [WEIGHTS]
+    files = {WEIGHTS}
     if not (directory / WEIGHTS).exists():
         if (directory / _INDEX).exists():
-            shards = read_json(directory / _INDEX).get("weight_map")
-            names = list(shards.values()) if isinstance(shards, dict) else []
-            inside = [n for n in names if isinstance(n, str) and Path(n).name == n]
-            if not names or inside != names:
-                raise UserError(f"{directory / _INDEX}: weight_map names no files here")
+            files = _shards(directory / _INDEX)
         elif (directory / _PICKLE).exists():
             return _read_pickle(directory / _PICKLE, allow_pickle)
     tensors = {}
-    for name in sorted({*names}):
+    for name in sorted(files):
         try:
             tensors |= safetensors.numpy.load_file(directory / name)
         except (OSError, safetensors.SafetensorError) as error:
             raise _unreadable(directory / name, error) from error
     return tensors
+
+
+def _shards(index: Path) -> set[str]:
+    names = read_json(index).get("weight_map")
+    names = list(names.values()) if isinstance(names, dict) else []
+    inside = [n for n in names if isinstance(n, str) and Path(n).name == n]
+    if not names or inside != names:
+        raise UserError(f"{index}: weight_map names no files here")
+    return {*inside}
 
 
 def _read_pickle(path: Path, allow_pickle: bool) -> dict[str, np.ndarray]:

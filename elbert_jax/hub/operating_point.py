@@ -1,4 +1,4 @@
-"""`operating_point.json`: the exit criterion that a model directory recommends."""
+"""operating_point.json: the exit criterion that a model directory recommends."""
 
 import pathlib
 from collections.abc import Mapping
@@ -19,32 +19,29 @@ def save(
     measured: Mapping[str, Any],
     **grounds: Mapping[str, Any],
 ) -> pathlib.Path:
-    """Writes the criterion and what it was measured to give, whole or not at all.
+    """Writes the criterion and its measured scores, and returns the file's path.
 
     Args:
-      directory: the model's.
-      criterion: when its texts leave.
-      measured: scores and costs.
-      **grounds: what else the choice rests on: guarantee, speed, data.
-
-    Returns:
-      The file.
+      directory: Of the model.
+      criterion: When a text exits.
+      measured: Scores and costs with this criterion.
+      **grounds: What else the choice rests on: guarantee, speed, data.
 
     Raises:
-      UserError: it cannot be written.
+      UserError: The file cannot be written.
     """
     path = directory / _FILE
     point = {"exit": registry.to_dict(criterion), "measured": measured, **grounds}
-    with filesystem.replacing(str(path)) as file:
+    with filesystem.replacing(path) as file:
         file.write(orjson.dumps(point, option=orjson.OPT_INDENT_2))
     return path
 
 
 def load(directory: pathlib.Path) -> Criterion:
-    """Returns the directory's criterion; without the file, ELBERT's default.
+    """Returns the directory's criterion; the default one if there is no file.
 
     Raises:
-      UserError: the file is there and cannot be used.
+      UserError: The file exists and cannot be used.
     """
     path = directory / _FILE
     if not path.exists():

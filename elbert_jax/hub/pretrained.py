@@ -1,13 +1,12 @@
 """Hugging Face's ALBERT checkpoints, read and written.
 
-What is ours alone stands beside theirs: the entry `elbert` of config.json, which holds
-`exit_heads` (see `AlbertConfig`) and the `method` of training, and the tensors
-"exit_heads.*" of the layers before the last, stacked. Their library passes both over.
+Per-layer heads are stored as stacked tensors "exit_heads.*", which Hugging Face's
+library ignores.
 """
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,46 +17,35 @@ import orjson
 import safetensors.numpy
 from jaxtyping import Array
 
+from elbert_jax import filesystem
 from elbert_jax.errors import UserError
-from elbert_jax.hub import download, weight_table
+from elbert_jax.hub import config_json, download, weight_table
+from elbert_jax.hub.config_json import Settings
 from elbert_jax.hub.weight_table import CLASSIFIER, Model, Weight
-from elbert_jax.model.albert import AlbertConfig, Params
+from elbert_jax.model.albert import Params
+from elbert_jax.model.config import AlbertConfig
 
-DTYPES = ("float32", "float16")  # of files
-# Buffers that old versions stored.
+DTYPES = ("float32", "float16")  # of weights files
+# Buffers that old versions of transformers stored.
 _BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
-# Their "classifier" reads single tokens, or scores one choice of several.
+# Classes whose "classifier" labels single tokens, or scores one of several choices.
 _OTHER_CLASSIFIERS = ("AlbertForTokenClassification", "AlbertForMultipleChoice")
-
-# What an absent setting means to Hugging Face, where AlbertConfig means otherwise.
-_DEFAULTS = {"hidden_size": 4096, "num_attention_heads": 64, "intermediate_size": 16384}
-_ONLY = {"num_hidden_groups": 1, "position_embedding_type": "absolute"}
-# Of a run's config, in the entry `elbert`.
-TRAINING = {"method": str, "weighting": str, "seed": int}
-# id2label's length; that of our computation; in the entry `elbert`.
-_NOT_SETTINGS = {"num_labels", "dtype", "exit_heads"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Checkpoint:
-    """A model as read, and what became of the file's keys (Hugging Face's names)."""
+class Checkpoint(Settings):
+    """A loaded model, and what became of each tensor (by Hugging Face's names)."""
 
-    config: AlbertConfig
     params: Params
-    labels: tuple[str, ...]
-    mapped: tuple[str, ...]
-    initialised: tuple[str, ...]  # not in the file: fresh from the key
-    ignored: tuple[str, ...]  # in the file, but of no use to the model wanted
+    mapped: tuple[str, ...]  # read into parameters
+    initialised: tuple[str, ...]  # not in the file: randomly initialised
+    ignored: tuple[str, ...]  # in the file, but not for this model
     directory: Path
-    training: dict[str, Any]  # method, weighting and seed, where the file says them
-    problem_type: str | None = None  # of Hugging Face's, where the file says it
 
     def tell(self) -> None:
-        """Prints which parameters are not the file's, and what is not used."""
-        for what, names in (
-            ("initialised afresh", self.initialised),
-            ("not used", self.ignored),
-        ):
+        """Prints the initialised parameters and the ignored tensors, if any."""
+        changes = {"initialised afresh": self.initialised, "not used": self.ignored}
+        for what, names in changes.items():
             if names:
                 print(f"{self.directory}: {what}: {', '.join(names)}")
 
@@ -74,29 +62,27 @@ def load(
     key: Array | None = None,
     model: Model = CLASSIFIER,
 ) -> Checkpoint:
-    """Reads any ALBERT that Hugging Face's library saved, as a text classifier.
+    """Loads any ALBERT checkpoint of Hugging Face's classes as a text classifier.
 
-    A missing pooler or head is initialised; so are the classifier and the exit heads
-    where the file's is one of tokens or of multiple choices, or has no pooler before
-    it.
+    A missing pooler or head is randomly initialised; so are classifier and exit heads
+    if the file's classifier is for tokens or multiple choice, or has no pooler.
 
     Args:
-      source: a directory, or a model's id on the hub. HF_HUB_OFFLINE is honoured.
-      revision: a branch, tag or commit on the hub.
-      local_files_only: takes a hub's model from the local cache only.
-      allow_pickle: reads pytorch_model.bin where there is no safetensors file. A
-        pickle can run code: only for a file whose author you trust.
-      num_labels: classes wanted; a classifier of another size is initialised afresh.
-        None takes the file's.
-      num_hidden_layers: depth wanted, as the layers share their weights; exit heads
-        of another depth are initialised afresh. None takes the file's.
-      exit_heads: shape wanted of them; others are initialised afresh. None takes the
-        file's.
-      key: for what is initialised; None is `jax.random.key(0)`.
-      model: what it is read as, if not as a classifier.
+      source: A directory, or a model's id on the hub. HF_HUB_OFFLINE is honoured.
+      revision: A branch, tag or commit on the hub.
+      local_files_only: Take a hub model from the local cache only.
+      allow_pickle: Read pytorch_model.bin if there is no safetensors file. A pickle
+        can run code: only for a file whose author you trust.
+      num_labels: Number of classes, by default the file's; a classifier of another
+        size is initialised.
+      num_hidden_layers: Depth, by default the file's; exit heads of another depth are
+        initialised.
+      exit_heads: Their shape, by default the file's; others are initialised.
+      key: For random initialisation; None is `jax.random.key(0)`.
+      model: The class to load as, if not a classifier.
 
     Raises:
-      UserError: names the file, setting or tensor that is missing, wrong or unknown.
+      UserError: Names the file, setting or tensor that is missing, wrong or unknown.
     """
     directory = download.directory(
         source,
@@ -105,71 +91,41 @@ def load(
         allow_pickle=allow_pickle,
     )
     num_labels = model.num_labels or num_labels
-    settings = download.read_json(directory / download.CONFIG)
+    path = directory / download.CONFIG
+    entries = download.read_json(path)
     try:
-        own = _own(settings)
-        reshaped = num_hidden_layers not in (None, settings.get("num_hidden_layers"))
-        if reshaped:
-            settings["num_hidden_layers"] = num_hidden_layers
-        heads = model.exit_heads or exit_heads or own["exit_heads"]
-        config, labels = _parse(settings, num_labels, heads)
+        stored = config_json.parse(entries)
+        wanted = stored.replace(
+            num_labels,
+            num_hidden_layers=num_hidden_layers,
+            exit_heads=model.exit_heads or exit_heads,
+        )
     except ValueError as error:
-        raise UserError(f"{directory / download.CONFIG}: {error}") from error
+        raise UserError(f"{path}: {error}") from error
     tensors = download.read_tensors(directory, allow_pickle)
 
     prefix = "albert." if any(name.startswith("albert.") for name in tensors) else ""
-    rows = weight_table.weights(config, prefix, model)
-    architectures = str(settings.get("architectures"))
-    foreign = any(name in architectures for name in _OTHER_CLASSIFIERS)
-    classifier = model.heads[f"{model.body}classifier"]
-    head = tensors.get(f"{classifier}.weight")
-    resized = num_labels and head is not None and len(head) != num_labels
-    unpooled = f"{prefix}pooler.weight" not in tensors
-    useless = model.others
-    if foreign or resized or unpooled:
-        useless += f"{classifier}.", "exit_heads."
-    if heads != own["exit_heads"] or reshaped:
-        useless += ("exit_heads.",)
-    ignored = {k for k in tensors if k.startswith(useless) or k.endswith(_BUFFERS)}
+    rows = weight_table.weights(wanted.config, prefix, model)
+    ignored = _ignored(tensors, prefix, model, stored, wanted, num_labels)
     found = tensors.keys() - ignored
-    missing = [row.key for row in rows if row.key not in found]
-
-    _refuse(directory, "unknown", found - {row.key for row in rows})
-    optional = {f"{prefix}pooler.", "exit_heads."}
-    optional |= {f"{name.partition('.')[0]}." for name in model.heads.values()}
-    absent = tuple(o for o in optional if not any(k.startswith(o) for k in found))
-    _refuse(directory, "missing", {k for k in missing if not k.startswith(absent)})
-
+    missing = tuple(row.key for row in rows if row.key not in found)
+    _check_names(directory, rows, found, prefix, model)
     if model.tied in tensors:
         table = tensors[f"{prefix}embeddings.word_embeddings.weight"]
         if not np.array_equal(tensors[model.tied], table):
             raise UserError(f"{directory}: {model.tied} is not tied to the embeddings")
 
-    @jax.jit  # so that XLA drops the parameters that the file holds
-    def initialise(key: Array) -> dict[str, Array]:
-        leaves = jax.tree.leaves(model.init(config, key))
-        named = zip(rows, leaves, strict=True)
-        return {row.key: leaf for row, leaf in named if row.key in missing}
-
-    key = jax.random.key(0) if key is None else key
-    fresh = initialise(key) if missing else {}
-    leaves = [
-        fresh[row.key]
-        if row.key in fresh
-        else _read_weight(directory, row, tensors[row.key])
-        for row in rows
-    ]
-    tree = jax.tree.structure(weight_table.abstract(config, model))
+    mapped = [row for row in rows if row.key in found]
+    values = {row.key: _read_weight(directory, row, tensors[row.key]) for row in mapped}
+    values |= _initialise(wanted.config, key, rows, missing, model)
+    tree = jax.tree.structure(weight_table.abstract(wanted.config, model))
     return Checkpoint(
-        config=config,
-        params=jax.tree.unflatten(tree, leaves),
-        labels=labels,
-        mapped=tuple(row.key for row in rows if row.key not in missing),
-        initialised=tuple(missing),
+        **vars(wanted),
+        params=jax.tree.unflatten(tree, [values[row.key] for row in rows]),
+        mapped=tuple(row.key for row in mapped),
+        initialised=missing,
         ignored=tuple(sorted(ignored)),
         directory=directory,
-        training={k: v for k, v in own.items() if k != "exit_heads"},
-        problem_type=settings.get("problem_type"),
     )
 
 
@@ -183,63 +139,104 @@ def save(
     training: Mapping[str, Any] | None = None,
     dtype: str = "float32",
 ) -> None:
-    """Writes what `load`, and Hugging Face's class of that name, read.
+    """Writes what `load`, and Hugging Face's class `model.architecture`, can read.
 
     Each file is replaced in one step. Tokenizer files are the caller's to add.
 
     Args:
-      directory: made if need be; other files in it stay.
-      labels: the classes' names, in the order of the logits.
-      model: whose parameters they are.
-      training: method, weighting and seed, to be kept in the directory.
-      dtype: of the file, one of `DTYPES`; float16 is half as large.
+      directory: Made if need be; other files in it stay.
+      config: The model's shape.
+      params: Its parameters.
+      labels: Class names, by class index.
+      model: The class that the parameters belong to.
+      training: Method, weighting and seed to record.
+      dtype: Of the weights file, one of `DTYPES`; float16 is half as large.
+
+    Raises:
+      UserError: Two labels are the same, or a file cannot be written.
     """
     if len(labels) != config.num_labels or len(set(labels)) != len(labels):
         raise UserError(
             f"labels are {list(labels)}; wanted are {config.num_labels} different ones"
         )
-    own = {"exit_heads": config.exit_heads, **(training or {})}
-    settings = {
-        **dataclasses.asdict(config),
-        "architectures": [model.architecture],
-        "model_type": "albert",
-        "num_hidden_groups": 1,
-        "id2label": {str(i): label for i, label in enumerate(labels)},
-        "label2id": {label: i for i, label in enumerate(labels)},
-        "pad_token_id": 0,
-        "bos_token_id": 2,
-        "eos_token_id": 3,
-        "dtype": dtype,  # of the file
-        "elbert": {k: value for k, value in own.items() if value not in ("", None)},
-    }
-    del settings["num_labels"]  # id2label says it
-    del settings["exit_heads"]
     arrays = {path: np.asarray(x, dtype) for path, x in weight_table.leaves(params)}
     tensors = {}
     for row in weight_table.weights(config, model=model):
         # safetensors would write a transposed view's bytes in the order in memory.
-        tensors[row.key] = np.ascontiguousarray(_turned(row, arrays[row.path]))
-    directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
+        tensors[row.key] = np.ascontiguousarray(row.convert(arrays[row.path]))
+    entries = config_json.render(
+        config, labels, model.architecture, training or {}, dtype
+    )
     option = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
+    directory = Path(directory)
+    with filesystem.writing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
     for name, data in (
         (download.WEIGHTS, safetensors.numpy.save(tensors, metadata={"format": "pt"})),
-        (download.CONFIG, orjson.dumps(settings, option=option)),
+        (download.CONFIG, orjson.dumps(entries, option=option)),
     ):
-        partial = directory / f"{name}.partial"
-        partial.write_bytes(data)
-        partial.replace(directory / name)
+        with filesystem.replacing(directory / name) as file:
+            file.write(data)
 
 
-def _refuse(directory: Path, fault: str, keys: set[str]) -> None:
-    if keys:
-        more = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
-        raise UserError(f"{directory}: {fault} tensor {min(keys)}{more}")
+def _ignored(
+    tensors: Mapping[str, np.ndarray],
+    prefix: str,
+    model: Model,
+    stored: Settings,
+    wanted: Settings,
+    num_labels: int | None,
+) -> set[str]:
+    """Returns the tensors that must not be read into the model wanted."""
+    useless = model.others
+    classifier = model.heads[f"{model.body}classifier"]
+    head = tensors.get(f"{classifier}.weight")
+    resized = num_labels and head is not None and len(head) != num_labels
+    foreign = any(name in stored.architectures for name in _OTHER_CLASSIFIERS)
+    unpooled = f"{prefix}pooler.weight" not in tensors
+    if resized or foreign or unpooled:
+        useless += f"{classifier}.", "exit_heads."
+    for field in ("exit_heads", "num_hidden_layers"):
+        if getattr(stored.config, field) != getattr(wanted.config, field):
+            useless += ("exit_heads.",)
+    return {k for k in tensors if k.startswith(useless) or k.endswith(_BUFFERS)}
 
 
-def _turned(row: Weight, array: np.ndarray) -> np.ndarray:
-    """Returns ours as theirs, or theirs as ours."""
-    return array.swapaxes(-1, -2) if row.transposed else array
+def _check_names(
+    directory: Path,
+    rows: Sequence[Weight],
+    found: Collection[str],
+    prefix: str,
+    model: Model,
+) -> None:
+    """Refuses unknown tensors, and missing ones; a whole head may be missing."""
+    heads = {name.partition(".")[0] for name in model.heads.values()}
+    optional = {f"{prefix}pooler.", "exit_heads.", *(f"{name}." for name in heads)}
+    absent = tuple(o for o in optional if not any(k.startswith(o) for k in found))
+    wanted = {row.key for row in rows}
+    needed = {key for key in wanted if not key.startswith(absent)}
+    for fault, keys in ("unknown", {*found} - wanted), ("missing", needed - {*found}):
+        if keys:
+            more = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
+            raise UserError(f"{directory}: {fault} tensor {min(keys)}{more}")
+
+
+def _initialise(
+    config: AlbertConfig,
+    key: Array | None,
+    rows: Sequence[Weight],
+    missing: Collection[str],
+    model: Model,
+) -> dict[str, Array]:
+    """Returns random values of the missing parameters."""
+
+    @jax.jit  # so that XLA drops those that are not missing
+    def draw(key: Array) -> dict[str, Array]:
+        leaves = jax.tree.leaves(model.init(config, key))
+        named = zip(rows, leaves, strict=True)
+        return {row.key: leaf for row, leaf in named if row.key in missing}
+
+    return draw(jax.random.key(0) if key is None else key) if missing else {}
 
 
 def _read_weight(directory: Path, row: Weight, tensor: np.ndarray) -> Array:
@@ -250,44 +247,4 @@ def _read_weight(directory: Path, row: Weight, tensor: np.ndarray) -> Array:
         )
     if not jnp.issubdtype(tensor.dtype, jnp.floating):
         raise UserError(f"{directory}: {row.key} is {tensor.dtype}, not floating point")
-    return jnp.asarray(_turned(row, tensor), jnp.float32)
-
-
-def _own(settings: dict[str, Any]) -> dict[str, Any]:
-    """Returns the entry `elbert`; a ValueError says what is wrong."""
-    entry = settings.get("elbert", {})
-    if not isinstance(entry, dict) or any(
-        not isinstance(entry.get(name, kind()), kind) for name, kind in TRAINING.items()
-    ):
-        raise ValueError(f"elbert is {entry!r}")
-    return {"exit_heads": "shared"} | entry
-
-
-def _parse(
-    settings: dict[str, Any], num_labels: int | None, exit_heads: str
-) -> tuple[AlbertConfig, tuple[str, ...]]:
-    """Returns the config and the labels; a ValueError says what is wrong."""
-    given = _DEFAULTS | {k: v for k, v in settings.items() if v is not None}
-    if given.get("model_type") != "albert":
-        raise ValueError(f"model_type is {given.get('model_type')!r}, not 'albert'")
-    for name, only in _ONLY.items():
-        if given.get(name, only) != only:
-            raise ValueError(f"{name} is {given[name]!r}; only {only!r} is supported")
-
-    names = given.get("id2label", {"0": "LABEL_0", "1": "LABEL_1"})
-    if not isinstance(names, dict) or {*names} != {str(i) for i in range(len(names))}:
-        raise ValueError(f"id2label is {names!r}; it must name the classes 0, 1, ...")
-    labels = tuple(str(names[str(i)]) for i in range(len(names)))
-    if num_labels and num_labels != len(labels):
-        labels = tuple(f"LABEL_{i}" for i in range(num_labels))
-
-    fields = {}
-    for field in dataclasses.fields(AlbertConfig):
-        if field.name in given.keys() - _NOT_SETTINGS:
-            value, kind = given[field.name], type(field.default)
-            value = float(value) if kind is float and type(value) is int else value
-            if type(value) is not kind:
-                raise ValueError(f"{field.name} is {value!r}")
-            fields[field.name] = value
-    config = AlbertConfig(**fields, num_labels=len(labels), exit_heads=exit_heads)
-    return config, labels
+    return jnp.asarray(row.convert(tensor), jnp.float32)

@@ -1,17 +1,19 @@
-"""The weight table: every parameter's name here, and in Hugging Face's checkpoints."""
+"""The weight table: each parameter's name here and in Hugging Face's checkpoints."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jaxtyping import Array
 
 from elbert_jax.model import albert, pretraining_heads
-from elbert_jax.model.albert import AlbertConfig, Params
+from elbert_jax.model.albert import Params
+from elbert_jax.model.config import AlbertConfig
 
-# Module by module: our name, then theirs.
-_BODY = {  # theirs follow "albert.", except in a bare AlbertModel; ours, `Model.body`
+# Modules: our name, then theirs.
+_BODY = {  # theirs after "albert." (a bare AlbertModel has none); ours after `body`
     "embeddings.word_embeddings": "embeddings.word_embeddings",
     "embeddings.position_embeddings": "embeddings.position_embeddings",
     "embeddings.token_type_embeddings": "embeddings.token_type_embeddings",
@@ -19,7 +21,7 @@ _BODY = {  # theirs follow "albert.", except in a bare AlbertModel; ours, `Model
     "embedding_hidden_mapping_in": "encoder.embedding_hidden_mapping_in",
     "pooler": "pooler",
 }
-_LAYER = {  # ours follow "albert_layers.N.", theirs that and the one layer group
+_LAYER = {  # after "albert_layers.N." here, after that in the one layer group there
     "attention.query": "attention.query",
     "attention.key": "attention.key",
     "attention.value": "attention.value",
@@ -34,16 +36,16 @@ _LEAF = {"embedding": "weight", "kernel": "weight", "scale": "weight", "bias": "
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A class of Hugging Face's, and the one here that holds the same parameters."""
+    """A class of Hugging Face's, and the module here with the same parameters."""
 
     architecture: str
     init: Callable[[AlbertConfig, Array], Params]
-    body: str  # where the parameters of `Albert` are among ours
+    body: str  # path prefix of `Albert` in our parameters
     heads: Mapping[str, str]  # modules: our name, then theirs
-    others: tuple[str, ...]  # heads of other classes
-    num_labels: int | None = None  # where the class has no choice
+    others: tuple[str, ...]  # prefixes of other classes' heads, to be ignored
+    num_labels: int | None = None  # if the class allows only one value
     exit_heads: str | None = None  # likewise
-    tied: str | None = None  # theirs that repeats the word embeddings
+    tied: str | None = None  # tensor of theirs that repeats the word embeddings
 
 
 CLASSIFIER = Model(
@@ -71,18 +73,22 @@ PRETRAINING = Model(
 
 
 class Weight(NamedTuple):
-    """A parameter here and there: a row of the weight table."""
+    """A row of the weight table: one parameter here and in Hugging Face's file."""
 
     path: str  # "pooler.kernel"
     key: str  # "albert.pooler.weight"
     transposed: bool  # a Linear's kernel is [..., in, out] here, [..., out, in] there
     shape: tuple[int, ...]  # there
 
+    def convert(self, array: np.ndarray) -> np.ndarray:
+        """Changes the layout from ours to theirs, or from theirs to ours."""
+        return array.swapaxes(-1, -2) if self.transposed else array
+
 
 def weights(
     config: AlbertConfig, prefix: str = "albert.", model: Model = CLASSIFIER
 ) -> list[Weight]:
-    """Returns the weight table, in the order of the leaves of the parameters."""
+    """Returns the weight table, in the order of the parameters' leaves."""
     modules = {model.body + ours: prefix + theirs for ours, theirs in _BODY.items()}
     modules |= model.heads
     for n in range(config.inner_group_num):
@@ -93,7 +99,7 @@ def weights(
     for path, leaf in leaves(abstract(config, model)):
         module, _, name = path.rpartition(".")
         if module.startswith("exit_heads."):
-            modules[module] = module  # theirs has none: ours are by our names
+            modules[module] = module  # this library's own, under its own names
         *axes, last = leaf.shape
         shape = (*axes[:-1], last, axes[-1]) if name == "kernel" else leaf.shape
         key = f"{modules[module]}.{_LEAF[name]}"
@@ -102,7 +108,7 @@ def weights(
 
 
 def abstract(config: AlbertConfig, model: Model) -> Params:
-    """Returns the parameters' shapes, in their tree."""
+    """Returns the parameter tree with shapes in place of arrays."""
     return jax.eval_shape(lambda: model.init(config, jax.random.key(0)))
 
 

@@ -22,7 +22,7 @@ from elbert_jax.errors import UserError
 from elbert_jax.evaluation import curve, metrics
 from elbert_jax.evaluation.curve import LayerOutputs
 from elbert_jax.exits import Criterion, registry
-from elbert_jax.hub import operating_point, pretrained
+from elbert_jax.hub import config_json, operating_point, pretrained
 from elbert_jax.inference import full_depth
 from elbert_jax.model import albert, flops
 from elbert_jax.model.albert import AlbertConfig, Params
@@ -259,7 +259,7 @@ class _Classification:
         outputs = self._outputs(params, step)
         report = curve.report(outputs, self.criterion)
         report["parts"] = self._by_part(outputs, data.parts)
-        training = {name: self.config[name] for name in pretrained.TRAINING}
+        training = {name: self.config[name] for name in config_json.TRAINING}
         pretrained.save(directory, config, params, data.labels, training=training)
         data.tokenizer.save(directory)
         operating_point.save(directory, self.criterion, report["at_exit"])

@@ -11,7 +11,7 @@ import pytest
 import safetensors.numpy
 
 from elbert_jax.errors import UserError
-from elbert_jax.hub import pretrained
+from elbert_jax.hub import config_json, pretrained
 from elbert_jax.model import albert
 from elbert_jax.model.albert import AlbertConfig
 from tests.hugging_face import (
@@ -293,7 +293,7 @@ def test_wrong_setting_is_named(changes, message, hf_copy):
 
 def test_absent_settings_mean_what_they_mean_to_transformers():
     given = {"model_type": "albert", "id2label": None}
-    config, labels = pretrained._parse(given, None, "shared")
+    config, labels = (parsed := config_json.parse(given)).config, parsed.labels
     theirs = transformers.AlbertConfig()
     for name in vars(config).keys() - {"dtype", "exit_heads"}:
         assert getattr(config, name) == getattr(theirs, name), name
