@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from typing import IO, Any, BinaryIO
 
-from elbert_jax.errors import UserError
+from elbert_jax.errors import UserError, reason
 
 
 def target(name: str | os.PathLike[str] | None) -> pathlib.Path | None:
@@ -76,8 +76,8 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        reason = error.strerror or str(error).partition("\n")[0]
-        raise UserError(f"{os.fspath(path)} cannot be written: {reason}") from error
+        told = f"{os.fspath(path)} cannot be written: {reason(error)}"
+        raise UserError(told) from error
 
 
 def hold(file: IO[Any], message: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from elbert_jax.data import readers, sources, tasks
 from elbert_jax.data.batching import Encoded
 from elbert_jax.data.example import Example
+from elbert_jax.data.labels import label_ids, label_names
 from elbert_jax.data.tasks import Task
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.data.vocabulary import train_tokenizer
@@ -69,7 +70,7 @@ def load(config: Config, workdir: pathlib.Path) -> Corpus:
     if data.max_train_samples:
         train = train[: data.max_train_samples]
         train_name += f" (first {len(train)})"
-    labels = tasks.label_names(train, data.labels or (task.labels if task else None))
+    labels = label_names(train, data.labels or (task.labels if task else None))
     if len(labels) < 2:
         only = "".join(labels)
         raise UserError(f"the only label is {only!r}; it takes two or more")
@@ -239,13 +240,13 @@ def encode(
 ) -> Encoded:
     """Returns examples tokenised, their labels as indices into `labels`.
 
-    `beside` are others of the same set; see `tasks.label_ids`.
+    `beside` are others of the same set; see `labels.label_ids`.
     """
     encoded = Encoded.build(
         tokenizer,
         [example.text for example in examples],
         [example.text_pair for example in examples],
-        tasks.label_ids(examples, labels, beside),
+        label_ids(examples, labels, beside),
         max_length,
     )
     if encoded.truncated:

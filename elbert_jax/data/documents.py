@@ -1,4 +1,4 @@
-"""Unlabelled text for pretraining, document by document."""
+"""Unlabelled text for pretraining, read document by document."""
 
 import hashlib
 import os
@@ -6,22 +6,22 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from elbert_jax.data import readers
 from elbert_jax.data.readers import BadRow
-from elbert_jax.errors import UserError
+from elbert_jax.errors import UserError, reason
 
-Document = list[str]  # its paragraphs; none is blank
+Document = list[str]  # paragraphs, none of them blank
 
 
 def read(files: Sequence[str], text_column: str = "text") -> Iterator[Document]:
     """Yields the documents of files, in order and in constant memory.
 
     Args:
-      files: .txt, a paragraph a line and a blank line between documents; or .jsonl,
-        .tsv, .csv, each also .gz or .xz, or .parquet, a row a document, a line of its
-        text a paragraph.
-      text_column: column of the text, where there are columns.
+      files: Names of .txt files, with one paragraph per line and a blank line between
+        documents; or of .jsonl, .tsv, .csv (each also .gz or .xz) or .parquet files,
+        with one document per row and one paragraph per line of its text.
+      text_column: Column of the text, in formats with columns.
 
     Raises:
-      UserError: a file is not there or damaged.
+      UserError: A file is missing or damaged.
     """
     for file in files:
         lines = readers.without_bad(_texts(file, text_column), file)
@@ -36,7 +36,7 @@ def digest(files: Sequence[str], *others: object) -> str:
     """Returns a hash of the files' bytes, their formats, and other values.
 
     Raises:
-      UserError: a file cannot be read.
+      UserError: A file cannot be read.
     """
     hashed = hashlib.sha256(repr(others).encode())
     for name in files:
@@ -45,7 +45,7 @@ def digest(files: Sequence[str], *others: object) -> str:
             with open(os.path.expanduser(name), "rb") as file:
                 hashed.update(hashlib.file_digest(file, "sha256").digest())
         except OSError as error:
-            raise UserError(f"{name} cannot be read: {error.strerror}") from error
+            raise UserError(f"{name} cannot be read: {reason(error)}") from error
     return hashed.hexdigest()[:16]
 
 

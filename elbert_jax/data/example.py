@@ -1,4 +1,4 @@
-"""One labelled or unlabelled text."""
+"""One labelled or unlabelled text, or pair of texts."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """One row: its text or two, its label as found, and all its columns."""
+    """One row of a data set: text or pair, label as found, and all columns."""
 
     id: str | int
     text: str
@@ -17,5 +17,5 @@ class Example:
 
     @property
     def input(self) -> str | tuple[str, str]:
-        """What a classifier takes: the text, or the pair."""
+        """Input of a classifier: the text, or the pair."""
         return self.text if self.text_pair is None else (self.text, self.text_pair)

@@ -1,4 +1,4 @@
-"""Files of every format, row by row: the columns of each row, or what is wrong."""
+"""Rows of TSV, CSV, JSON lines, text and Parquet files: columns, or an error."""
 
 import codecs
 import collections
@@ -18,16 +18,16 @@ import orjson
 import pyarrow
 import pyarrow.parquet
 
-from elbert_jax.errors import UserError, warn
+from elbert_jax.errors import UserError, reason, warn
 
 FORMATS = ("tsv", "csv", "jsonl", "txt", "parquet")
-_SHOWN = 5  # bad rows that are named one by one
-_LONGEST_FIELD = 1 << 24  # characters; bounds what a stray CSV quote can swallow
+_SHOWN = 5  # bad rows that are reported one by one
+_LONGEST_FIELD = 1 << 24  # characters; limits what a stray CSV quote can swallow
 
 
 @dataclasses.dataclass(frozen=True)
 class BadRow:
-    """A row that cannot be read; `line` counts from 1 (in Parquet, rows)."""
+    """A row that cannot be read; `line` counts from 1 (rows in Parquet)."""
 
     line: int
     message: str
@@ -39,7 +39,7 @@ _T = TypeVar("_T")
 
 
 def format_of(path: str) -> str:
-    """Returns the format that a file's name tells; UserError if it tells none."""
+    """Returns a file's format by its suffix; a UserError lists the known ones."""
     suffixes = pathlib.Path(path.lower()).suffixes
     if suffixes[-1:] in ([".gz"], [".xz"]):
         suffixes.pop()
@@ -58,12 +58,12 @@ def read(
     """Returns the rows of a file, in order and in constant memory.
 
     Args:
-      path: the file; "-" is standard input; .gz and .xz are unpacked on the way.
-      format: one of `FORMATS`. TSV is GLUE's: nothing is quoted.
-      columns: names of the columns of a TSV or CSV file without a header line.
+      path: The file; "-" is standard input; .gz and .xz are decompressed.
+      format: One of `FORMATS`. TSV is as in GLUE, without quoting.
+      columns: Column names of a TSV or CSV file without a header line.
 
     Raises:
-      UserError: the file is not there, or damaged.
+      UserError: The file is missing or damaged.
     """
     path = os.path.expanduser(path)
     if format == "parquet":
@@ -81,7 +81,7 @@ def read(
 
 
 def without_bad(rows: Iterable[_T | BadRow], name: str) -> Iterator[_T]:
-    """Yields the good rows of a file, and warns of the others."""
+    """Yields the good rows of a file, and warns about the others."""
     bad = 0
     for row in rows:
         if isinstance(row, BadRow):
@@ -108,7 +108,7 @@ def _lines(path: str) -> Iterator[bytes]:
             for number, line in enumerate(file):
                 yield line if number else line.removeprefix(codecs.BOM_UTF8)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise UserError(f"{path} cannot be read: {_reason(error)}") from error
+        raise UserError(f"{path} cannot be read: {reason(error)}") from error
 
 
 def _split(lines: Iterable[bytes], tab: str | None) -> Iterator[_Cells | BadRow]:
@@ -124,7 +124,7 @@ def _split(lines: Iterable[bytes], tab: str | None) -> Iterator[_Cells | BadRow]
 def _csv(lines: Iterator[bytes]) -> Iterator[_Cells | BadRow]:
     csv.field_size_limit(_LONGEST_FIELD)
     again: collections.deque[bytes] = collections.deque()
-    taken: list[bytes] = []  # the lines of the current row
+    taken: list[bytes] = []  # lines of the current row
 
     def feed() -> Iterator[str]:
         while line := again.popleft() if again else next(lines, None):
@@ -165,8 +165,7 @@ def _table(
         elif len(row[1]) == len(columns):
             yield row[0], dict(zip(columns, row[1]))
         elif row[1] != [""]:  # a blank line
-            counts = f"{len(row[1])} columns instead of {len(columns)}"
-            yield BadRow(row[0], counts)
+            yield BadRow(row[0], f"{len(row[1])} columns instead of {len(columns)}")
 
 
 def _json(lines: Iterable[bytes]) -> Iterator[Row | BadRow]:
@@ -191,20 +190,18 @@ def _parquet(path: str) -> Iterator[Row | BadRow]:
                     known = row is not None
                     yield (number, row) if known else BadRow(number, "not valid UTF-8")
     except (OSError, pyarrow.ArrowException) as error:
-        raise UserError(f"{path} cannot be read: {_reason(error)}") from error
+        raise UserError(f"{path} cannot be read: {reason(error)}") from error
 
 
 def _dicts(batch: pyarrow.RecordBatch) -> list[dict[str, Any] | None]:
     try:
         return batch.to_pylist()
     except (ValueError, OverflowError):  # in one of the rows
-        if len(batch) == 1:
-            return [_dict(batch)]
-        return [row for i in range(len(batch)) for row in _dicts(batch.slice(i, 1))]
+        return [_dict(batch.slice(i, 1)) for i in range(len(batch))]
 
 
 def _dict(batch: pyarrow.RecordBatch) -> dict[str, Any] | None:
-    """Returns the only row, without what Python cannot hold; None: it is not UTF-8."""
+    """Returns a row without what Python cannot hold; None if it is not UTF-8."""
     row = {}
     for name, column in zip(batch.schema.names, batch.columns):
         try:
@@ -214,8 +211,3 @@ def _dict(batch: pyarrow.RecordBatch) -> dict[str, Any] | None:
         except (ValueError, OverflowError):  # a time of nanoseconds, a far date
             continue
     return row
-
-
-def _reason(error: Exception) -> str:
-    strerror = getattr(error, "strerror", None)
-    return strerror or (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""Files and prepared data sets, row by row, as `Example`s."""
+"""Files and TensorFlow Datasets, row by row, as `Example`s."""
 
 import itertools
 import math
@@ -13,9 +13,9 @@ from elbert_jax.data import readers, synthetic
 from elbert_jax.data.example import Example
 from elbert_jax.data.readers import BadRow
 from elbert_jax.data.tasks import Task
-from elbert_jax.errors import UserError
+from elbert_jax.errors import UserError, reason
 
-# Text columns looked for, in this order, with the second text that goes with each.
+# Default text columns, in this order of preference, each with its second text.
 _TEXT_COLUMNS = (
     ("text", None),
     ("sentence1", "sentence2"),
@@ -28,7 +28,7 @@ _TEXT_COLUMNS = (
     ("question", None),
 )
 _ID_COLUMNS = ("id", "idx", "index")
-_PEEK = 100  # JSON objects need not be alike: rows searched for the columns
+_PEEK = 100  # rows searched for columns, as JSON objects may differ
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
 
@@ -50,35 +50,35 @@ def read_file(
     format: str | None = None,
     labelled: bool = True,
 ) -> Iterator[Example | BadRow]:
-    """Yields the rows of a file, in order and in constant memory.
+    """Yields the rows of a file as examples, in order and in constant memory.
 
-    TSV is GLUE's: nothing is quoted. CSV may quote commas and line ends. A file of
-    plain lines has one column, "text". Labels stay strings or integers as they are
-    found; a TSV or CSV cell that spells an integer is one. A row without an id is
-    called by its number, from 0.
+    TSV is as in GLUE, without quoting; CSV may quote commas and line ends; a plain
+    text file has one column, "text". Labels stay strings or integers as found; a TSV
+    or CSV cell that spells an integer is one. A row without an id gets its number,
+    from 0.
 
     Args:
-      path: a .tsv, .csv, .jsonl or .txt file, each also .gz or .xz, or .parquet; "-"
+      path: A .tsv, .csv, .jsonl or .txt file, each also .gz or .xz, or .parquet; "-"
         is standard input.
-      text: column of the text; by default the first known name that there is.
-      text_pair: column of the second text; by default GLUE's partner of a text
-        column that is itself the default.
-      label: column of the label; by default "label", if there is one.
-      id: column of the id; by default "id", "idx" or "index", if there is one.
-      columns: names of the columns of a TSV or CSV file without a header line.
-      format: "tsv", "csv", "jsonl", "txt" or "parquet", where the name does not
-        tell; for standard input "txt" by default.
-      labelled: reads labels too; otherwise every example is without one.
+      text: Column of the text; by default the first known name in the file.
+      text_pair: Column of the second text; by default the partner in GLUE of a default
+        text column.
+      label: Column of the label; by default "label", if it exists.
+      id: Column of the id; by default "id", "idx" or "index", if one exists.
+      columns: Column names of a TSV or CSV file without a header line.
+      format: "tsv", "csv", "jsonl", "txt" or "parquet"; by default by the file's
+        suffix, and "txt" for standard input.
+      labelled: Read labels; otherwise every label is None.
 
     Raises:
-      UserError: the file or a named column is not there, or the file is damaged.
+      UserError: The file or a named column is missing, or the file is damaged.
     """
     path = str(path)
     format = format or ("txt" if path == "-" else readers.format_of(path))
-    source = readers.read(path, format, columns)
+    rows = readers.read(path, format, columns)
     named = _Columns(text, text_pair, label, id)
     head, found = [], {}
-    for item in itertools.islice(source, _PEEK):
+    for item in itertools.islice(rows, _PEEK):
         head.append(item)
         found |= {} if isinstance(item, BadRow) else item[1]
         if found and not _missing(found, named):
@@ -86,12 +86,22 @@ def read_file(
     if found and (missing := _missing(found, named)):
         raise UserError(f"{path}: no column {missing}; there are {', '.join(found)}")
     chosen = _choose(found, named)
-    for number, item in enumerate(itertools.chain(head, source)):
+    spelled = format in ("tsv", "csv")
+    for number, item in enumerate(itertools.chain(head, rows)):
         if isinstance(item, BadRow):
             yield item
+            continue
+        line, row = item
+        try:
+            texts = [_text(row, name) for name in chosen[:2] if name]
+            found_label = row.get(chosen.label or "label") if labelled else None
+            found_label = _label(found_label, spelled)
+        except ValueError as error:
+            yield BadRow(line, str(error))
         else:
-            spelled = format in ("tsv", "csv") if labelled else None
-            yield _example(*item, chosen, number, spelled)
+            one, other = texts if chosen.text_pair else (*texts, None)
+            found_id = row.get(chosen.id) if chosen.id else None
+            yield Example(_id(found_id, number), one, other, found_label, row)
 
 
 def _missing(found: Mapping[str, Any], named: _Columns) -> str | None:
@@ -113,54 +123,53 @@ def _choose(found: Mapping[str, Any], named: _Columns) -> _Columns:
     return _Columns(text, pair, named.label, id)
 
 
-def _example(
-    line: int, row: dict[str, Any], columns: _Columns, number: int, spelled: bool | None
-) -> Example | BadRow:
-    """Returns a row as an example; `spelled` is None where labels do not matter."""
-    texts = []
-    for name in filter(None, (columns.text, columns.text_pair)):
-        text = row.get(name)
-        if not isinstance(text, str):
-            fault = f"of type {type(text).__name__}" if name in row else "missing"
-            return BadRow(line, f"the text {name!r} is {fault}")
-        if "\0" in text:
-            return BadRow(line, f"the text {name!r} holds a NUL character")
-        texts.append(text)
-    label = None if spelled is None else row.get(columns.label or "label")
+def _text(row: Mapping[str, Any], name: str) -> str:
+    text = row.get(name)
+    if not isinstance(text, str):
+        fault = f"of type {type(text).__name__}" if name in row else "missing"
+        raise ValueError(f"the text {name!r} is {fault}")
+    if "\0" in text:
+        raise ValueError(f"the text {name!r} holds a NUL character")
+    return text
+
+
+def _label(label: Any, spelled: bool) -> str | int | None:
+    """Returns a row's label; where numbers are `spelled` in text, they become int."""
     if label == "":
-        label = None
-    if spelled and label and _INTEGER.fullmatch(label):
-        label = int(label)
+        return None
     if isinstance(label, bool) or not isinstance(label, str | int | None):
-        return BadRow(line, f"the label {label!r} is neither a string nor an integer")
-    id = row.get(columns.id) if columns.id else None
-    if isinstance(id, float):  # as pandas writes integers beside gaps, which are NaN
+        raise ValueError(f"the label {label!r} is neither a string nor an integer")
+    if spelled and isinstance(label, str) and _INTEGER.fullmatch(label):
+        return int(label)
+    return label
+
+
+def _id(id: Any, number: int) -> str | int:
+    if isinstance(id, float):  # pandas writes integers as floats beside missing values
         exact = id.is_integer() and abs(id) < 2**53
         id = int(id) if exact else None if math.isnan(id) else str(id)
-    text, pair = texts if columns.text_pair else (*texts, None)
-    known = id if isinstance(id, str | int) else number if id is None else str(id)
-    return Example(known, text, pair, label, row)
+    return id if isinstance(id, str | int) else number if id is None else str(id)
 
 
 def read_task(task: Task, split: str, data_dir: str | None = None) -> Sequence[Example]:
-    """Returns a split of a named data set, through TFDS and without TensorFlow.
+    """Returns a split of a named data set, read by TFDS without TensorFlow.
 
     The rows gain a column, "split".
 
     Args:
-      task: one of `tasks.TASKS`.
-      split: a split's name, such as "train".
-      data_dir: the TFDS folder; by default TFDS's own.
+      task: One of `tasks.TASKS`.
+      split: Name of the split, such as "train".
+      data_dir: Folder of TFDS; by default its own.
 
     Raises:
-      UserError: the set is not prepared and cannot be downloaded.
+      UserError: The data set is not prepared and cannot be downloaded.
     """
     if task.name == "synthetic":
         if split not in synthetic.SIZES:
             known = ", ".join(synthetic.SIZES)
             raise UserError(f"synthetic has no split {split!r}; there are {known}")
         return synthetic.examples(split)
-    # These take a second to import, and only this function wants them.
+    # These take a second to import, and only this function needs them.
     import tensorflow_datasets as tfds
     import tensorflow_datasets.text.glue  # noqa: F401  registers glue/*
 
@@ -168,7 +177,7 @@ def read_task(task: Task, split: str, data_dir: str | None = None) -> Sequence[E
         builder = tfds.builder(task.name, data_dir=data_dir, file_format="array_record")
     except ValueError as error:
         raise UserError(
-            f"{task.name} is prepared as TFRecord files, which want TensorFlow: "
+            f"{task.name} is prepared as TFRecord files, which need TensorFlow: "
             "prepare it with file_format=array_record, in another data_dir"
         ) from error
     if not builder.is_prepared():
@@ -177,13 +186,12 @@ def read_task(task: Task, split: str, data_dir: str | None = None) -> Sequence[E
             f"downloaded from {task.host}: give --config.data.train_file, "
             "or copy a prepared folder there"
         )
-        if not _reachable(task.host):  # TFDS would try for minutes
+        if not _reachable(task.host):  # TFDS would retry for minutes
             raise UserError(advice)
         try:
             builder.download_and_prepare()
-        except Exception as error:  # TFDS raises whatever its parts raise
-            reason = str(error).splitlines()[0]
-            raise UserError(f"{advice} ({reason})") from error
+        except Exception as error:  # TFDS raises any kind
+            raise UserError(f"{advice} ({reason(error)})") from error
     if split not in builder.info.splits:
         known = ", ".join(builder.info.splits)
         raise UserError(f"{task.name} has no split {split!r}; there are {known}")
@@ -197,14 +205,14 @@ def _tfds_example(
     row = {k: v.decode() if isinstance(v, bytes) else v for k, v in raw.items()}
     row["split"] = split
     pair = row[task.text_pair] if task.text_pair else None
-    label = int(row[task.label])  # -1 where it is not published
-    id = int(row.get("idx", number))  # the order of the rows is TFDS's own
+    label = int(row[task.label])  # -1 if unpublished
+    id = int(row.get("idx", number))  # TFDS shuffles the rows
     return Example(id, row[task.text], pair, None if label < 0 else label, row)
 
 
 def _reachable(host: str) -> bool:
     if urllib.request.getproxies():
-        return True  # the proxy knows
+        return True  # only the proxy could tell
     try:
         return bool(socket.getaddrinfo(host, 443))
     except OSError:

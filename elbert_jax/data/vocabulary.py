@@ -1,4 +1,4 @@
-"""Training a SentencePiece vocabulary of one's own."""
+"""Training a SentencePiece vocabulary."""
 
 import io
 import pathlib
@@ -12,7 +12,7 @@ from elbert_jax import filesystem
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
 
-_CLEAN = normalizers.Sequence(  # what AlbertTokenizer does before SentencePiece
+_CLEAN = normalizers.Sequence(  # as AlbertTokenizer does before SentencePiece
     [
         normalizers.Replace("``", '"'),
         normalizers.Replace("''", '"'),
@@ -21,30 +21,30 @@ _CLEAN = normalizers.Sequence(  # what AlbertTokenizer does before SentencePiece
         normalizers.Lowercase(),
     ]
 )
-_SAMPLE = 1_000_000  # lines that are learned from; they take some 7 GB
+_SAMPLE = 1_000_000  # training sentences at most; they take some 7 GB of memory
 
 
 def train_tokenizer(
     texts: Iterable[str], vocab_size: int, directory: str | pathlib.Path
 ) -> Tokenizer:
-    """Trains a vocabulary with ALBERT's special ids, and returns its tokenizer.
+    """Trains a unigram vocabulary with ALBERT's special ids; returns its tokenizer.
 
-    The same texts always give the same vocabulary, which a small corpus may leave
-    smaller than was asked for: go by `len` of what is returned.
+    The same texts always give the same vocabulary. A small corpus may give fewer
+    tokens than asked for: use `len` of the result.
 
     Args:
-      texts: the corpus.
-      vocab_size: pieces wanted, the five special ones included.
-      directory: gets spiece.model; is made if need be.
+      texts: The corpus.
+      vocab_size: Number of tokens, including the five special ones.
+      directory: Receives spiece.model; made if need be.
 
     Raises:
-      UserError: the corpus is empty, or needs more pieces for its characters alone.
+      UserError: The corpus is empty, or has more than `vocab_size` characters.
     """
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     model, faults = io.BytesIO(), []
 
-    def sentences() -> Iterator[str]:  # whose faults SentencePiece makes its own
+    def sentences() -> Iterator[str]:  # SentencePiece would hide its exceptions
         try:
             yield from _sentences(texts)
         except BaseException as error:
@@ -60,8 +60,8 @@ def train_tokenizer(
             hard_vocab_limit=False,
             normalization_rule_name="nmt_nfkc_cf",
             input_sentence_size=_SAMPLE,
-            shuffle_input_sentence=True,  # always alike
-            max_sentence_length=1 << 20,  # bytes; longer ones would be left out
+            shuffle_input_sentence=True,  # with a fixed seed
+            max_sentence_length=1 << 20,  # bytes; longer ones are ignored
             num_threads=16,  # fixed, because the vocabulary depends on it
             pad_id=0,
             pad_piece="<pad>",
@@ -75,9 +75,9 @@ def train_tokenizer(
     except RuntimeError as error:
         for fault in faults:
             raise fault from None
-        reason = str(error).rpartition("] ")[2] or "the corpus is empty"
-        raise UserError(f"cannot find {vocab_size} pieces: {reason}") from error
-    with filesystem.replacing(str(directory / "spiece.model")) as file:
+        told = str(error).rpartition("] ")[2] or "the corpus is empty"
+        raise UserError(f"cannot find {vocab_size} tokens: {told}") from error
+    with filesystem.replacing(directory / "spiece.model") as file:
         file.write(model.getvalue())
     return Tokenizer.load(directory)
 
@@ -86,6 +86,6 @@ def _sentences(texts: Iterable[str]) -> Iterator[str]:
     for text in texts:
         clean = _CLEAN.normalize_str(text)
         yield clean
-        # A piece is proposed only where two different words hold it, so that a small
+        # SentencePiece proposes only tokens found in two different words, so a small
         # corpus would lose its most frequent words: give each word a second form.
         yield re.sub(r"(?<=\w) ", ". ", clean)

@@ -1,4 +1,4 @@
-"""Files of rows in every format, written whole or not at all."""
+"""Rows written to JSON lines, CSV, TSV or Parquet files, whole or not at all."""
 
 import functools
 import io
@@ -15,25 +15,25 @@ import pyarrow.parquet
 from elbert_jax import filesystem
 
 Row = dict[str, Any]
-Rows = Callable[[], Iterator[Row]]  # makes a new pass over them
+Rows = Callable[[], Iterator[Row]]  # starts a new pass over the rows
 
-_ROW_GROUP = 16384  # rows of a Parquet file that are held and written together
+_ROW_GROUP = 16384  # rows of a Parquet file held in memory and written together
 _INT64 = range(-(1 << 63), 1 << 63)
 
 
 def write(path: str, rows: Rows, columns: Sequence[str]) -> None:
-    """Writes rows, in constant memory, to a file of the format that its name tells.
+    """Writes rows, in constant memory, to a file in the format of its suffix.
 
-    A TSV cell has no tabs and no line ends: they become spaces. In Parquet, "id" is a
-    column of int64 where every id is one, else of strings.
+    In TSV, tabs and line ends within a cell become spaces. In Parquet, the column "id"
+    is int64 if every id fits, else string.
 
     Args:
-      path: ends with one of `SUFFIXES`.
-      rows: gives the rows, which have the same keys.
-      columns: the header's where there are no rows.
+      path: Ends with one of `SUFFIXES`.
+      rows: Starts a pass over the rows, which have the same keys.
+      columns: The header, if there are no rows.
 
     Raises:
-      UserError: it cannot be written.
+      UserError: The file cannot be written.
     """
     with filesystem.replacing(path) as file:
         columns = list(next(rows(), columns))
@@ -41,12 +41,11 @@ def write(path: str, rows: Rows, columns: Sequence[str]) -> None:
 
 
 def json_lines(rows: Iterator[Row] | Sequence[Row]) -> Iterator[bytes]:
-    """Yields a line a row; what is not a finite number becomes null."""
+    """Yields one JSON line per row; a NaN or infinite number becomes null."""
     return (orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
 
 
 def _write_json(file: BinaryIO, rows: Rows, columns: Sequence[str]) -> None:
-    del columns
     file.writelines(json_lines(rows()))
 
 
@@ -64,7 +63,7 @@ def _write_text(
     text.detach()
 
 
-# The csv module leaves a lone carriage return unquoted, if lines end with "\n".
+# The csv module leaves a lone carriage return unquoted if lines end with "\n".
 def _csv_cell(value: str) -> str:
     quoted = re.search(r'[",\r\n]', value)
     return '"' + value.replace('"', '""') + '"' if quoted else value

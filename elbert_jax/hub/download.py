@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 import safetensors.numpy
 
-from elbert_jax.errors import UserError
+from elbert_jax.errors import UserError, reason
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -61,9 +61,9 @@ def directory(
             allow_patterns=[*_WANTED, *[_PICKLE] * allow_pickle],
         )
     except Exception as error:  # including any error of the HTTP client
-        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        told = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise UserError(
-            f"{name} is no directory, and the hub does not give it: {reason}"
+            f"{name} is no directory, and the hub does not give it: {told}"
         ) from error
     return Path(download)
 
@@ -130,5 +130,4 @@ def _read_pickle(path: Path, allow_pickle: bool) -> dict[str, np.ndarray]:
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
-    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-    return UserError(f"cannot read {path}: {reason}")
+    return UserError(f"cannot read {path}: {reason(error)}")
