@@ -1,10 +1,8 @@
 """What a benchmark runs: a model, texts, and when they leave."""
 
 import abc
-import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import numpy as np
@@ -91,8 +89,8 @@ class Labelled(Workload):
         opened = Classifier.from_pretrained(model, dtype=dtype)
         self.config, self.params = opened.config, opened.params
         self.labels, self.tokenizer = opened.labels, opened.tokenizer
-        self.exit: Any = opened.exit
-        if not hasattr(self.exit, "delta"):
+        self.exit = opened.exit
+        if self.exit.varies != "delta":
             raise UserError(f"{model} leaves by {self.exit}, which has no delta to set")
         examples = corpus.read_file(file)
         some = np.random.default_rng(0).permutation(len(examples))[:texts]
@@ -130,7 +128,7 @@ class Labelled(Workload):
         return with_flops_ratio(self.exit, self._sample, ratio)
 
 
-def with_flops_ratio(exit: Any, outputs: LayerOutputs, ratio: float) -> Criterion:
+def with_flops_ratio(exit: Criterion, outputs: LayerOutputs, ratio: float) -> Criterion:
     """Returns the exit with the delta, in hundredths, of the nearest FLOPs ratio."""
 
     def distance(criterion: Criterion) -> float:
@@ -138,4 +136,4 @@ def with_flops_ratio(exit: Any, outputs: LayerOutputs, ratio: float) -> Criterio
         return abs(outputs.flops_ratio(layers) - ratio)
 
     deltas = (step / 100 for step in range(101))
-    return min((dataclasses.replace(exit, delta=d) for d in deltas), key=distance)
+    return min((exit.replace(delta=d) for d in deltas), key=distance)

@@ -26,7 +26,7 @@ from elbert_jax.errors import UserError
 from elbert_jax.evaluation import curve, significance
 from elbert_jax.evaluation.curve import LayerOutputs
 from elbert_jax.evaluation.timing import Speed
-from elbert_jax.exits import Criterion, FixedDepth, grid
+from elbert_jax.exits import Criterion, FixedDepth
 from elbert_jax.inference.classifier import Classifier
 from elbert_jax.model.albert import AlbertConfig
 
@@ -81,8 +81,9 @@ def measure(classifier: Classifier, encoded: Encoded, goal: Goal) -> list[Point]
     Raises:
       UserError: the exit has no path, or the model gives no numbers.
     """
-    grid.grid(classifier.exit, classifier.config)  # which refuses at once
-    logits, config = classifier.every_layer(encoded), classifier.config
+    config = classifier.config
+    classifier.exit.grid(config.num_hidden_layers, config.num_labels)  # may refuse
+    logits = classifier.every_layer(encoded)
     labels, lengths = encoded.labels, encoded.lengths
     return path(config, logits, labels, lengths, classifier.exit, goal)
 
@@ -110,7 +111,7 @@ def path(
             p_value = significance.p_value(*changes, bound, goal.level)
         return Point(name, criterion, row, p_value)
 
-    moved = grid.grid(criterion, config)
+    moved = criterion.grid(config.num_hidden_layers, config.num_labels)
     return [
         point("full depth", FixedDepth(config.num_hidden_layers), None),
         *(point(*named, goal.max_accuracy_drop) for named in moved.items()),

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from elbert_jax import exits
 from elbert_jax.evaluation import metrics
-from elbert_jax.exits import ConfidenceWindow, Criterion, registry
+from elbert_jax.exits import ConfidenceWindow, Criterion
 from elbert_jax.model import flops
 from elbert_jax.model.albert import AlbertConfig
 
@@ -103,7 +103,7 @@ def curve(outputs: LayerOutputs, window: int) -> list[dict[str, Any]]:
         for criterion in ("monotone", "range", "label", "none")
         for delta in DELTAS
     ]
-    return [registry.to_dict(each) | at_exit(outputs, each) for each in criteria]
+    return [each.to_dict() | at_exit(outputs, each) for each in criteria]
 
 
 def report(outputs: LayerOutputs, criterion: Criterion) -> dict[str, Any]:

@@ -1,100 +1,197 @@
-"""Exit criteria: when is a text's prediction good enough to stop?
+"""What an exit criterion is, and its replay over the logits of every layer.
 
 A criterion is a frozen dataclass shaped like the body of a scan over layers:
 
-    state = criterion.init(ids, num_classes)        # ids: int32 [B], the texts' numbers
-    state, rule = criterion(state, logits)          # once a layer
+    state = criterion.init(ids, num_classes)     # ids: int32 [B], the texts' numbers
+    state, rule = criterion(state, logits)       # after each layer
 
-Every leaf of `state` has the batch as its first axis, so that a slot's state can be
-replaced by a fresh one. `rule` is 0 where the text goes on, else the 1-based position
-in `criterion.rules` of the rule that fired. Thresholds are pytree leaves: changing one
-compiles nothing anew. The engine and the offline replay, `exit_layer`, call the same
-object. Logits that are not finite never let a text out early: not at their layer, and
-not by a window or a run of labels that holds them.
+Every leaf of `state` has the batch as its first axis, so that a refilled slot can be
+given a fresh state. `rule` is 0 where no rule fires, else the 1-based position in
+`criterion.rules` of the first that does. The engine and the offline replay,
+`exit_layer`, call the same object.
+
+A text never exits at a layer whose logits are not finite, nor by a window or a run of
+labels that contains such a layer.
 
 Letters: B texts, C classes, D layers.
-
-References:
-    Xie et al., "ELBERT: Fast ALBERT with Confidence-Window Based Early Exit",
-    ICASSP 2021, Eq. 5.
-    Xin et al., "DeeBERT: Dynamic Early Exiting for Accelerating BERT Inference",
-    ACL 2020.
-    Liu et al., "FastBERT: a Self-distilling BERT with Adaptive Inference Time",
-    ACL 2020.
-    Zhou et al., "BERT Loses Patience", NeurIPS 2020.
-    "Sustainable" exits by KL and by count: Algorithms 1 and 2 of Course5's paper.
 """
 
+import abc
+import copy
 import dataclasses
-from collections.abc import Iterable
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+import functools
+import numbers
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import xlogy
-from jax.typing import ArrayLike
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
+
+from elbert_jax.errors import UserError
 
 LAST_LAYER = "last_layer"  # the name of rule 0: no rule fired before the end
 
-Kind = TypeVar("Kind")
+
+class Part(NamedTuple):
+    """One rule of a criterion, as a criterion that has no other rule."""
+
+    rule: str
+    criterion: "Criterion"
+    window: int | None = None  # consecutive outputs that it needs; None: only the last
 
 
-class Criterion(Protocol):
-    """What the engine and the replay ask of a criterion."""
+@dataclasses.dataclass(frozen=True)
+class Criterion(abc.ABC):
+    """When a text exits, and what calibration, sweeps and files need to know of that.
 
-    @property
-    def rules(self) -> tuple[str, ...]: ...
+    To add a criterion, derive a frozen dataclass in a file of its own and list it in
+    `registry.CRITERIA`. Its fields are pytree leaves, so that changing a threshold
+    does not recompile, unless their metadata says `static`. Fields of type float and
+    int must be at least 0, or what their metadata says is `least`.
+    """
 
-    def init(self, ids: Int[Array, " B"], num_classes: int) -> Any: ...
+    name: ClassVar[str]  # in configurations and files
+    varies: ClassVar[str] = ""  # the field that `grid` varies
+    off_at_0: ClassVar[tuple[str, ...]] = ()  # thresholds that 0 switches off
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # Not register_dataclass: in jaxlib 0.10 two classes registered by it are one
+        # structure where their static fields are equal, and when their hashes collide
+        # a function compiled for one serves the other.
+        unflatten = functools.partial(_unflatten, cls)
+        jax.tree_util.register_pytree_node(cls, _flatten, unflatten)
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = _plain(getattr(self, field.name))
+            if required := _requirement(field, value):
+                where = f"{self.name}.{field.name}"
+                raise ValueError(f"{where} is {value!r}; it must be {required}")
+
+    @abc.abstractmethod
+    def init(self, ids: Int[Array, " B"], num_classes: int) -> Any:
+        """Returns the state of texts that no layer has seen yet."""
+
+    @abc.abstractmethod
     def __call__(
         self, state: Any, logits: Float[Array, "B C"]
-    ) -> tuple[Any, Int[Array, " B"]]: ...
+    ) -> tuple[Any, Int[Array, " B"]]:
+        """Returns the state after one more layer, and the rule that fires."""
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The names of the rules, in order of precedence."""
+        return (self.name,)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Each of `rules` on its own."""
+        return (Part(self.name, self),)
+
+    @property
+    def variant(self) -> tuple[str, int | None]:
+        """What tables and plots call this kind of criterion, and its window if any."""
+        return self.name, None
+
+    @classmethod
+    def variants(cls, window: int) -> "list[Criterion]":
+        """Returns one criterion of each variant, with this window length if any."""
+        return [cls()]
+
+    def thresholds(self, num_layers: int, num_classes: int) -> Iterable[float]:
+        """Returns the values that `grid` sets, from careful to fast."""
+        del num_layers, num_classes
+        raise UserError(f"{type(self).__name__} has no threshold to vary")
+
+    def grid(self, num_layers: int, num_classes: int) -> "dict[str, Criterion]":
+        """Returns the operating points of this criterion by name, careful to fast.
+
+        Only the field `varies` differs, in an order that does not depend on data.
+
+        Raises:
+          UserError: the criterion has no such field, or the model only one layer.
+        """
+        if num_layers == 1:
+            raise UserError("a model of one layer has no early exit")
+        return {
+            f"{self.varies} {value:g}": self.replace(**{self.varies: value})
+            for value in self.thresholds(num_layers, num_classes)
+        }
+
+    def nudged(self, by: float) -> "Iterator[Criterion]":
+        """Yields copies with one real-valued threshold each moved by this much.
+
+        A threshold that is switched off stays.
+        """
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and (value or field.name not in self.off_at_0):
+                moved = copy.copy(self)  # unchecked: it may fall below 0
+                object.__setattr__(moved, field.name, value + by)
+                yield moved
+
+    def replace(self, **changes: Any) -> Self:
+        """Returns a copy with some fields changed.
+
+        Raises:
+          ValueError: the criterion has no such field, or not with this value.
+        """
+        known = [field.name for field in dataclasses.fields(self)]
+        for key in changes:
+            if key not in known:
+                raise ValueError(
+                    f"{self.name} has no {key!r}; it has {', '.join(known)}"
+                )
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns a JSON-able description that `registry.from_dict` reads back."""
+        fields = {key: _plain(value) for key, value in vars(self).items()}
+        return {"name": self.name} | fields
 
 
-def probabilities(logits: Float[Array, "... C"]) -> Float[Array, "... C"]:
-    """Returns float32 probabilities; NaN where a logit of the text is not finite."""
-    finite = jnp.isfinite(logits).all(-1, keepdims=True)
-    # The softmax of -inf is a confident 0.
-    return jnp.where(finite, jax.nn.softmax(logits.astype(jnp.float32)), jnp.nan)
+def static(default: Any, *, least: int = 0) -> Any:
+    """Declares a field on which the compiled program depends."""
+    return dataclasses.field(default=default, metadata={"static": True, "least": least})
 
 
-def entropy(logits: Float[Array, "... C"]) -> Float[Array, "..."]:
-    """Returns the entropy of the softmax, in nats; NaN where a logit is not finite."""
-    p = probabilities(logits)
-    # Rounding may leave a saturated text at -1e-8, which must not pass 0.
-    return jnp.maximum(-xlogy(p, p).sum(-1), 0.0)
+def _flatten(criterion: Criterion) -> tuple[list[Any], tuple[Any, ...]]:
+    leaves, fixed = [], []
+    for field in dataclasses.fields(criterion):
+        values = fixed if "static" in field.metadata else leaves
+        values.append(getattr(criterion, field.name))
+    return leaves, tuple(fixed)
 
 
-def puzzlement(logits: Float[Array, "... C"]) -> Float[Array, "..."]:
-    """Returns the entropy of the softmax over `log C`, in [0, 1] (ELBERT Eq. 5).
+def _unflatten(
+    kind: type[Criterion], fixed: Iterable[Any], leaves: Iterable[Any]
+) -> Criterion:
+    criterion, fixed, leaves = object.__new__(kind), iter(fixed), iter(leaves)
+    for field in dataclasses.fields(kind):  # unchecked: JAX puts anything into a tree
+        value = next(fixed if "static" in field.metadata else leaves)
+        object.__setattr__(criterion, field.name, value)
+    return criterion
 
-    It is NaN where a logit is not finite.
-    """
-    return entropy(logits) / jnp.log(float(logits.shape[-1]))
+
+def _requirement(field: dataclasses.Field[Any], value: Any) -> str:
+    """Returns what a field must be where this value is not; else ""."""
+    if field.type is str or isinstance(value, jax.Array | np.ndarray):  # or traced
+        return ""
+    if field.type is bool:
+        return "" if isinstance(value, bool) else "true or false"
+    kind, noun = numbers.Integral, "whole number"
+    if field.type is float:
+        kind, noun = numbers.Real, "number"
+    least = field.metadata.get("least", 0)
+    number = isinstance(value, kind) and not isinstance(value, bool)
+    return "" if number and value >= least else f"a {noun} >= {least}"
 
 
-def register(kind: type[Kind]) -> type[Kind]:
-    """Makes a criterion a pytree, whose leaves are the fields that are not static.
-
-    To jaxlib 0.10 two classes of `jax.tree_util.register_dataclass` are one structure
-    if their static fields are equal. Their hashes differ, so that only now and then a
-    compiled function is taken for that of the other class.
-    """
-    fields = dataclasses.fields(cast(Any, kind))
-    static = [field.name for field in fields if field.metadata.get("static")]
-    leaves = [field.name for field in fields if field.name not in static]
-
-    def flatten(criterion: Kind) -> tuple[list[Any], tuple[Any, ...]]:
-        values = vars(criterion)
-        return [values[name] for name in leaves], tuple(map(values.get, static))
-
-    def unflatten(values: tuple[Any, ...], children: Iterable[Any]) -> Kind:
-        return kind(**dict(zip(leaves, children)), **dict(zip(static, values)))
-
-    jax.tree_util.register_pytree_node(kind, flatten, unflatten)
-    return kind
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def first_rule(*fired: Bool[Array, " B"]) -> Int[Array, " B"]:
@@ -103,136 +200,13 @@ def first_rule(*fired: Bool[Array, " B"]) -> Int[Array, " B"]:
     return jnp.where(stacked.any(0), stacked.argmax(0) + 1, 0).astype(jnp.int32)
 
 
-@register
-@dataclasses.dataclass(frozen=True)
-class Entropy:
-    """Exit where the entropy is below a threshold.
-
-    In nats it is DeeBERT's rule; `normalised`, the puzzlement, it is FastBERT's and the
-    first of the sustainable ones.
-    """
-
-    threshold: float = 0.1
-    normalised: bool = dataclasses.field(default=False, metadata={"static": True})
-
-    @property
-    def rules(self) -> tuple[str, ...]:
-        return ("entropy",)
-
-    def init(self, ids: Int[Array, " B"], num_classes: int) -> tuple[()]:
-        return ()
-
-    def __call__(self, state: tuple[()], logits: Float[Array, "B C"]):
-        uncertainty = puzzlement(logits) if self.normalised else entropy(logits)
-        return state, first_rule(uncertainty < self.threshold)
-
-
-def _agreement(
-    last: Int[Array, " B"], logits: Float[Array, "B C"]
-) -> tuple[Int[Array, " B"], Bool[Array, " B"]]:
-    """Returns the labels, -1 where a logit is not finite, and where they repeat."""
-    finite = jnp.isfinite(logits).all(-1)
-    label = jnp.where(finite, logits.argmax(-1), -1).astype(jnp.int32)
-    return label, (label == last) & finite
-
-
-def _no_label_yet(ids: Int[Array, " B"]) -> tuple[Int[Array, " B"], Int[Array, " B"]]:
-    return jnp.full_like(ids, -1), jnp.zeros_like(ids)
-
-
-@register
-@dataclasses.dataclass(frozen=True)
-class Patience:
-    """Exit once the label has repeated `patience` times in a row (PABEE)."""
-
-    patience: int = 6
-
-    @property
-    def rules(self) -> tuple[str, ...]:
-        return ("patience",)
-
-    def init(self, ids: Int[Array, " B"], num_classes: int):
-        return _no_label_yet(ids)
-
-    def __call__(self, state, logits: Float[Array, "B C"]):
-        last, count = state
-        label, repeats = _agreement(last, logits)
-        count = jnp.where(repeats, count + 1, 0)
-        return (label, count), first_rule((count >= self.patience) & (label >= 0))
-
-
-@register
-@dataclasses.dataclass(frozen=True)
-class Count:
-    """Exit once the label has repeated `count` times, in a row or not.
-
-    That is the sustainable count as printed: a label that changes keeps the count. The
-    variant that begins again is `Patience`.
-    """
-
-    count: int = 6
-
-    @property
-    def rules(self) -> tuple[str, ...]:
-        return ("count",)
-
-    def init(self, ids: Int[Array, " B"], num_classes: int):
-        return _no_label_yet(ids)
-
-    def __call__(self, state, logits: Float[Array, "B C"]):
-        last, count = state
-        label, repeats = _agreement(last, logits)
-        count = jnp.where(repeats, count + 1, count)
-        return (label, count), first_rule((count >= self.count) & (label >= 0))
-
-
-@register
-@dataclasses.dataclass(frozen=True)
-class FixedDepth:
-    """Exit at a depth laid down beforehand: one for all texts, or one for each."""
-
-    depth: ArrayLike = 12  # 1-based; int32 [M] is indexed by the texts' numbers
-
-    @property
-    def rules(self) -> tuple[str, ...]:
-        return ("fixed_depth",)
-
-    def init(self, ids: Int[Array, " B"], num_classes: int) -> Int[Array, " B"]:
-        """Returns the layers still to go."""
-        depth = jnp.asarray(self.depth, jnp.int32)
-        return depth[ids] if depth.ndim else jnp.full_like(ids, depth)
-
-    def __call__(self, state: Int[Array, " B"], logits: Float[Array, "B C"]):
-        left = state - 1
-        return left, first_rule((left <= 0) & jnp.isfinite(logits).all(-1))
-
-
-@register
-@dataclasses.dataclass(frozen=True)
-class AnyOf:
-    """Exit once any of several criteria says so; the first named one is reported."""
-
-    criteria: tuple[Criterion, ...]
-
-    @property
-    def rules(self) -> tuple[str, ...]:
-        return tuple(rule for each in self.criteria for rule in each.rules)
-
-    def init(self, ids: Int[Array, " B"], num_classes: int) -> tuple[Any, ...]:
-        return tuple(each.init(ids, num_classes) for each in self.criteria)
-
-    def __call__(self, state, logits: Float[Array, "B C"]):
-        states, fired, offset = [], jnp.zeros(len(logits), jnp.int32), 0
-        for criterion, one in zip(self.criteria, state):
-            one, rule = criterion(one, logits)
-            fired = jnp.where((fired == 0) & (rule > 0), rule + offset, fired)
-            states.append(one)
-            offset += len(criterion.rules)
-        return tuple(states), fired
+def rule_names(criterion: Criterion) -> tuple[str, ...]:
+    """Returns the name of each rule code, from 0."""
+    return (LAST_LAYER, *criterion.rules)
 
 
 class Exits(NamedTuple):
-    """Where a batch of texts left, by text."""
+    """Where and why each text of a batch exits, and the logits there."""
 
     layer: Int[Array, " B"]  # 1-based
     rule: Int[Array, " B"]  # 0: the last layer; k: `criterion.rules[k - 1]`
@@ -240,27 +214,30 @@ class Exits(NamedTuple):
 
 
 @jax.jit
-def exit_layer(criterion: Criterion, logits: Float[Array, "D B C"]) -> Exits:
-    """Replays a criterion over the logits of every layer.
-
-    Args:
-      criterion: the rule to replay.
-      logits: the head's output after each layer, as `Albert.__call__` gives it.
-
-    Returns:
-      The first layer where a rule fired, or the last layer.
-    """
+def rules_by_layer(
+    criterion: Criterion, logits: Float[Array, "D B C"]
+) -> Int[Array, "D B"]:
+    """Returns what a criterion says after every layer, as if no text had exited."""
     _, batch, num_classes = logits.shape
-    ids = jnp.arange(batch, dtype=jnp.int32)
+    start = criterion.init(jnp.arange(batch, dtype=jnp.int32), num_classes)
 
     def step(state, logits):  # scan hashes its function; traced thresholds have none
         return criterion(state, logits)
 
-    _, rules = jax.lax.scan(step, criterion.init(ids, num_classes), logits)
+    return jax.lax.scan(step, start, logits)[1]
+
+
+@jax.jit
+def exit_layer(criterion: Criterion, logits: Float[Array, "D B C"]) -> Exits:
+    """Replays a criterion over the logits of every layer.
+
+    Args:
+      criterion: when a text exits.
+      logits: the head's output after each layer, as `Albert.__call__` gives it.
+
+    Returns:
+      The first layer where a rule fires, or the last layer.
+    """
+    rules, texts = rules_by_layer(criterion, logits), jnp.arange(logits.shape[1])
     index = (rules > 0).at[-1].set(True).argmax(0)
-    return Exits(index.astype(jnp.int32) + 1, rules[index, ids], logits[index, ids])
-
-
-def rule_names(criterion: Criterion) -> tuple[str, ...]:
-    """Returns the name of each rule code, from 0."""
-    return (LAST_LAYER, *criterion.rules)
+    return Exits(index.astype(jnp.int32) + 1, rules[index, texts], logits[index, texts])

@@ -46,7 +46,8 @@ def find(
     simple = (right | ~beyond).all(0) & (leaves.layer < depth)
     p = scipy.special.softmax(logits, axis=-1)[:, column, labels]
     apart = np.abs(p[leaves.layer - 1, column] - p[-1])
-    earliest = np.lexsort([np.asarray(exits.puzzlement(leaves.logits)), leaves.layer])
+    uncertainty = np.asarray(exits.normalised_entropy(leaves.logits))
+    earliest = np.lexsort([uncertainty, leaves.layer])
     furthest = np.argsort(-apart, kind="stable")
     return {
         SIMPLE: earliest[simple[earliest]],

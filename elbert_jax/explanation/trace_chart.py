@@ -71,7 +71,7 @@ def _cell(trace: Trace, row: int, layer: int, left: float, top: float) -> str:
     """Returns a box that fills as a rule comes nearer, and is red where it fires."""
     rule = trace.rules[row]
     fires = bool(rule.fires[layer - 1])
-    share = fires if rule.held is None else rule.held[layer - 1] / (rule.needed or 1)
+    share = fires if rule.held is None else rule.held[layer - 1] / (rule.window or 1)
     height = 14 * float(share)
     says = f"{rule.name} {trace_text.state(rule, layer)}"
     return (

@@ -40,7 +40,7 @@ def first_fires(trace: Trace) -> str:
 
 def state(rule: Rule, layer: int) -> str:
     """Returns what a rule says after a layer, 1-based, in a few characters."""
-    held = "" if rule.held is None else f"{rule.held[layer - 1]}/{rule.needed}"
+    held = "" if rule.held is None else f"{rule.held[layer - 1]}/{rule.window}"
     return f"{held} fires".strip() if rule.fires[layer - 1] else held or "waits"
 
 

@@ -31,7 +31,7 @@ def save(
       UserError: The file cannot be written.
     """
     path = directory / _FILE
-    point = {"exit": registry.to_dict(criterion), "measured": measured, **grounds}
+    point = {"exit": criterion.to_dict(), "measured": measured, **grounds}
     with filesystem.replacing(path) as file:
         file.write(orjson.dumps(point, option=orjson.OPT_INDENT_2))
     return path

@@ -19,7 +19,7 @@ from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded, Room
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
-from elbert_jax.exits import Criterion, registry
+from elbert_jax.exits import Criterion
 from elbert_jax.hub import operating_point, pretrained
 from elbert_jax.inference import capacity, full_depth, text_chunks
 from elbert_jax.inference.buckets import Ladder, device_mesh
@@ -146,10 +146,9 @@ class Classifier:
         Raises:
           UserError: the criterion has none, or it is below 0.
         """
-        moved = registry.to_dict(self.exit)
         try:
-            self.exit = registry.from_dict(moved | {"delta": float(delta)})
-        except (TypeError, ValueError) as error:
+            self.exit = self.exit.replace(delta=float(delta))
+        except ValueError as error:
             raise UserError(f"delta: {error}") from error
 
     def save_pretrained(self, directory: str | os.PathLike[str]) -> None:

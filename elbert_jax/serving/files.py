@@ -27,7 +27,6 @@ from elbert_jax.data.example import Example
 from elbert_jax.data.readers import BadRow
 from elbert_jax.data.writers import Row
 from elbert_jax.errors import UserError, warn
-from elbert_jax.exits import registry
 from elbert_jax.inference.classifier import Classifier
 from elbert_jax.serving.prediction_writer import AnswerFile, StandardOutput
 
@@ -178,7 +177,7 @@ def _digest(classifier: Classifier) -> str:
     settings = [
         dataclasses.asdict(classifier.config),
         classifier.labels,
-        registry.to_dict(classifier.exit),
+        classifier.exit.to_dict(),
         classifier.max_length,
         classifier.tokenizer.truncation,
         classifier.tokenizer.hf.backend_tokenizer.to_str(),

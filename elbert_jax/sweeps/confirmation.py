@@ -29,7 +29,6 @@ FACTS = (
     "edge_texts",
     "moved_texts",
 )
-_OFF_AT_0 = ("delta", "threshold")  # a rule that is switched off has no edge
 
 
 class Disagreement(Exception):
@@ -47,14 +46,10 @@ def near_edge(
     p = np.sort(np.asarray(exits.probabilities(jnp.asarray(logits))), axis=-1)
     near = np.any(p[..., -1] - p[..., -2] < EDGE, axis=0)
     here = exits.exit_layer(criterion, logits)
-    kind: Any = criterion
-    for name, value in vars(criterion).items():
-        if isinstance(value, float) and (value or name not in _OFF_AT_0):
-            for by in (-EDGE, EDGE):
-                moved = dataclasses.replace(kind, **{name: value + by})
-                there = exits.exit_layer(moved, logits)
-                near |= np.asarray(there.layer != here.layer)
-                near |= np.asarray(there.rule != here.rule)
+    for moved in (*criterion.nudged(-EDGE), *criterion.nudged(EDGE)):
+        there = exits.exit_layer(moved, logits)
+        near |= np.asarray(there.layer != here.layer)
+        near |= np.asarray(there.rule != here.rule)
     return near
 
 

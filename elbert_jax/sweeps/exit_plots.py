@@ -112,7 +112,7 @@ def _accuracy_by_puzzlement(
     logits = np.concatenate([run.logits[layer - 1] for run in runs])
     labels = np.concatenate([run.labels for run in runs])
     right = logits.argmax(-1) == labels
-    puzzled = np.asarray(exits.puzzlement(jnp.asarray(logits)))
+    puzzled = np.asarray(exits.normalised_entropy(jnp.asarray(logits)))
     bins = np.digitize(puzzled, np.arange(1, _BINS) / _BINS)
     members = [(bins == number) & np.isfinite(puzzled) for number in range(_BINS)]
     return [

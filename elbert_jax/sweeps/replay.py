@@ -4,6 +4,7 @@ Letters: D layers, M texts, C classes, W window.
 """
 
 import dataclasses
+import operator
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ from jaxtyping import Float, Int
 
 from elbert_jax.evaluation import curve
 from elbert_jax.evaluation.curve import LayerOutputs
-from elbert_jax.exits import Criterion, FixedDepth, registry
+from elbert_jax.exits import ConfidenceWindow, Criterion, FixedDepth, registry
 from elbert_jax.model import flops
 from elbert_jax.model.albert import AlbertConfig
-from elbert_jax.sweeps import confirmation, exit_kinds, lineage
+from elbert_jax.sweeps import confirmation, lineage
 
+_WINDOWS = (2, 3, 4, 6, 8, 10, 12, 16, 20, 24)
 _COSTS = ("mean_exit_layer", "layer_ratio", "flops_ratio")
 DETAILS = ("exit_histogram", "rule_counts")
 Row = dict[str, Any]
@@ -43,6 +45,26 @@ class Run:
         return float(flops.full_text(self.config, self.lengths).sum())
 
 
+def criteria(window: int) -> list[Criterion]:
+    """Returns every variant of every criterion, with this window length if any."""
+    return [each for kind in registry.CRITERIA for each in kind.variants(window)]
+
+
+def other_windows(window: int, depth: int) -> list[Criterion]:
+    """Returns ELBERT's own criterion with other windows, up to the model's depth."""
+    lengths = [each for each in _WINDOWS if each <= depth and each != window]
+    return [ConfidenceWindow(window=each) for each in lengths]
+
+
+def grid(criterion: Criterion, config: AlbertConfig) -> list[Criterion]:
+    """Returns the operating points of a criterion, its threshold rising."""
+    depth = config.num_hidden_layers
+    points = [*criterion.grid(depth, config.num_labels).values()]
+    if isinstance(criterion, FixedDepth):
+        points.append(FixedDepth(depth))
+    return sorted(points, key=operator.attrgetter(criterion.varies))
+
+
 def replay(run: Run, window: int) -> list[Row]:
     """Returns a row for every criterion at every point of its grid.
 
@@ -57,10 +79,8 @@ def replay(run: Run, window: int) -> list[Row]:
     depth = run.config.num_hidden_layers
     points: list[Criterion] = [FixedDepth(depth)]
     if not lineage.is_plain(run.method):
-        kinds = exit_kinds.criteria(window) + exit_kinds.other_windows(window, depth)
-        points = [
-            each for kind in kinds for each in exit_kinds.points(kind, run.config)
-        ]
+        kinds = criteria(window) + other_windows(window, depth)
+        points = [point for kind in kinds for point in grid(kind, run.config)]
     bar = tqdm.tqdm(points, unit="point", leave=False, disable=None)
     return [_row(run, criterion) for criterion in bar]
 
@@ -74,20 +94,20 @@ def _row(run: Run, criterion: Criterion) -> Row:
         )
         cost = flops.full_text(short, run.lengths).sum()
         at_exit["flops_ratio"] = float(cost) / run.cost
-    parameter = exit_kinds.moves(criterion)
+    variant, window = criterion.variant
     return {
         "set": run.set,
         "model": run.model,
         "method": run.method,
         "seed": run.seed,
-        "criterion": exit_kinds.name(criterion),
-        "window": exit_kinds.window(criterion),
-        "parameter": parameter,
-        "value": getattr(criterion, parameter),
+        "criterion": variant,
+        "window": window,
+        "parameter": criterion.varies,
+        "value": getattr(criterion, criterion.varies),
         "metric": run.metric,
         "score": at_exit[run.metric],
         **{cost: at_exit[cost] for cost in _COSTS},
         **dict.fromkeys(confirmation.FACTS),
         **{detail: at_exit[detail] for detail in DETAILS},
-        "exit": registry.to_dict(criterion),
+        "exit": criterion.to_dict(),
     }

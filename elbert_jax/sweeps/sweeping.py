@@ -20,8 +20,8 @@ from elbert_jax.data.example import Example
 from elbert_jax.exits import ConfidenceWindow, Criterion, FixedDepth, registry
 from elbert_jax.hub import download
 from elbert_jax.inference.classifier import Classifier
-from elbert_jax.sweeps import confirmation, exit_kinds, lineage, logit_cache, trade_off
-from elbert_jax.sweeps.replay import Row, Run, replay
+from elbert_jax.sweeps import confirmation, lineage, logit_cache, replay, trade_off
+from elbert_jax.sweeps.replay import Row, Run
 
 # Points timed in turn. On a CPU the programs of one hold up to 3,500 memory maps; XLA
 # dies where all need more than the 65,530 that Linux gives, so they are freed.
@@ -91,7 +91,7 @@ def sweep(
             labels=encoded.labels,
             lengths=encoded.lengths,
         )
-        ours = replay(run, plan.window)
+        ours = replay.replay(run, plan.window)
         _confirm(classifier, encoded, run, _near(ours, plan), plan.repeats, confirmed)
         runs.append(run)
         rows.append(ours)
@@ -143,10 +143,10 @@ def _confirm(
 def _own(exit: Criterion, method: str) -> str:
     """Returns the name of a model's own criterion, one of those that are swept."""
     if lineage.is_plain(method):
-        return exit_kinds.name(FixedDepth())
-    known = [exit_kinds.name(each) for each in exit_kinds.criteria(1)]
-    name = exit_kinds.name(exit)
-    return name if name in known else exit_kinds.name(ConfidenceWindow())
+        return FixedDepth.name
+    name, _ = exit.variant
+    known = [each.variant[0] for each in replay.criteria(1)]
+    return name if name in known else ConfidenceWindow().variant[0]
 
 
 def _every_layer(

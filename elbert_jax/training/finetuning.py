@@ -263,6 +263,6 @@ class _Classification:
         pretrained.save(directory, config, params, data.labels, training=training)
         data.tokenizer.save(directory)
         operating_point.save(directory, self.criterion, report["at_exit"])
-        exit = registry.to_dict(self.criterion)
+        exit = self.criterion.to_dict()
         card = model_card.render(config, data, report, exit, step, self.config)
         (directory / "README.md").write_text(card)

@@ -9,7 +9,6 @@ import pytest
 
 from elbert_jax import Classifier, UserError
 from elbert_jax.evaluation import plots
-from elbert_jax.exits import registry
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -49,7 +48,7 @@ def test_calibrate(model, calibrated):
     assert data["name"] == "texts.tsv" and len(data["blake2b"]) == 32
     assert [file.name for file in model.glob("operating*")] == ["operating_point.json"]
     exit = Classifier.from_pretrained(model).exit
-    assert registry.to_dict(exit) == point["exit"]
+    assert exit.to_dict() == point["exit"]
 
 
 def test_calibrate_where_nothing_qualifies(model):

@@ -19,20 +19,21 @@ ROOT = pathlib.Path(__file__).parents[2]
 FEW = """
 import dataclasses
 from elbert_jax import *
-from elbert_jax import errors, sweep
-from elbert_jax.sweeps import exit_kinds, sweeping
+from elbert_jax import sweep
+from elbert_jax.cli import app
+from elbert_jax.sweeps import replay, sweeping
 sweeping._IN_TURN = 3
 def few(window):
     alone = ConfidenceWindow(window=1, criterion="none")
     return [ConfidenceWindow(window=window), alone, Patience(), FixedDepth()]
-exit_kinds.criteria = few
-exit_kinds.other_windows = lambda *_: []
+replay.criteria = few
+replay.other_windows = lambda *_: []
 run = Classifier.run
 def wrong(classifier, encoded):
     answers = run(classifier, encoded)
     return dataclasses.replace(answers, layers=answers.layers % 5 + 1)
 """
-RUN = "errors.run(sweep.main)"
+RUN = "app.run(sweep.main)"
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +121,9 @@ def test_an_engine_that_does_otherwise_fails_the_command(folder, tmp_path):
 
 def test_a_mistake_is_one_line_and_status_2(tmp_path):
     flags = ("--models=a,b,c", "--file=x,y", f"--output={tmp_path}/out")
-    done = start("from elbert_jax import errors, sweep\n" + RUN, *flags)
+    done = start(
+        "from elbert_jax import sweep\nfrom elbert_jax.cli import app\n" + RUN, *flags
+    )
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert "3 models take one set for all, or one each" in done.stderr

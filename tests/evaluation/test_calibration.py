@@ -22,11 +22,12 @@ from elbert_jax.data import corpus
 from elbert_jax.data.example import Example
 from elbert_jax.evaluation import calibration, guarantee, significance, timing
 from elbert_jax.evaluation.calibration import Goal, Point
-from elbert_jax.exits import grid
+from elbert_jax.exits import Criterion
 from elbert_jax.hub import operating_point
 from elbert_jax.model.albert import AlbertConfig
 
 CONFIG = AlbertConfig(vocab_size=10, num_hidden_layers=6, num_labels=3)
+SIZE = CONFIG.num_hidden_layers, CONFIG.num_labels
 RESAMPLES = 1000
 p_value = functools.cache(significance.p_value)
 
@@ -44,7 +45,7 @@ class Population:
         signal = np.eye(3)[labels] * draw.normal(2.5, 1.5, (texts, 1))
         seen = 1 - 0.5 ** np.arange(1, 7)[:, None, None]
         logits = 2 * seen * signal + draw.normal(0, 1, (6, texts, 3))
-        points = grid.grid(ConfidenceWindow(criterion="none"), CONFIG)
+        points = ConfidenceWindow(criterion="none").grid(*SIZE)
         self.names, self.criteria = list(points), list(points.values())
         leave = [exits.exit_layer(c, logits.astype("f")) for c in self.criteria]
         full = logits[-1].argmax(-1) == labels
@@ -122,22 +123,30 @@ CRITERIA = [
 @pytest.mark.parametrize("criterion", CRITERIA, ids=repr)
 def test_a_path_leads_from_careful_to_fast(criterion):
     logits = np.random.default_rng(2).normal(size=(6, 50, 3)).astype("f").cumsum(0)
-    points = grid.grid(criterion, CONFIG)
+    points = criterion.grid(*SIZE)
     layers = np.stack([exits.exit_layer(c, logits).layer for c in points.values()])
     assert (np.diff(layers, axis=0) <= 0).all()  # for every text
     assert layers[0].mean() > 3 and layers[-1].mean() < 1.1
     assert len(set(points.values())) == len(points)
 
 
-def test_a_criterion_without_a_path():
-    class Own:
-        rules = ()
+class Own(Criterion):
+    """A criterion without a threshold."""
 
-    with pytest.raises(UserError, match="Own has no threshold"):
-        grid.grid(Own(), CONFIG)  # pyright: ignore
-    shallow = AlbertConfig(vocab_size=10, num_hidden_layers=1)
+    name = "own"
+
+    def init(self, ids, num_classes):
+        return ()
+
+    def __call__(self, state, logits):
+        return state, np.zeros(len(logits), np.int32)
+
+
+def test_a_criterion_without_a_path():
+    with pytest.raises(UserError, match="Own has no threshold to vary"):
+        Own().grid(*SIZE)
     with pytest.raises(UserError, match="one layer"):
-        grid.grid(Patience(), shallow)
+        Patience().grid(1, 3)
 
 
 POINTS = [
@@ -276,8 +285,8 @@ def test_speed_is_that_of_the_criterion(classifier):
 def test_an_exit_without_a_path_is_refused_before_texts_are_read(
     classifier, monkeypatch
 ):
-    monkeypatch.setattr(classifier, "exit", None)
-    with pytest.raises(UserError, match="no threshold that is known to move"):
+    monkeypatch.setattr(classifier, "exit", Own())
+    with pytest.raises(UserError, match="no threshold to vary"):
         calibration.measure(classifier, None, Goal(0.1))  # pyright: ignore
 
 

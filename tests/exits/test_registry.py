@@ -12,12 +12,12 @@ from tests.criteria import each_criterion
 
 @each_criterion
 def test_a_dictionary_and_back(criterion):
-    as_json = json.dumps(registry.to_dict(criterion))
+    as_json = json.dumps(criterion.to_dict())
     assert registry.from_dict(json.loads(as_json)) == criterion
 
 
 def test_numbers_of_numpy_are_kept():
-    got = registry.to_dict(ConfidenceWindow(np.float64(0.5)))
+    got = ConfidenceWindow(np.float64(0.5)).to_dict()
     assert type(got["delta"]) is float
     assert registry.from_dict({"delta": np.float64(0.5)}) == ConfidenceWindow(0.5)
 
@@ -45,13 +45,17 @@ def test_a_dictionary_without_a_name_is_elberts():
         ({"delta": -0.1}, "confidence_window.delta is -0.1; it must be a number >= 0"),
         ({"delta": "0.1"}, "confidence_window.delta is '0.1'; it must be a number"),
         ({"delta": np.nan}, "confidence_window.delta is nan; it must be a number"),
-        ({"window": 2.5}, "window is 2.5; it must be a whole number >= 0"),
-        ({"window": True}, "window is True; it must be a whole number >= 0"),
-        ({"window": 0}, "window is 0; it must be at least 1"),
-        ({"name": "elbert2021", "window": 0}, "window is 0; it must be at least 1"),
+        ({"window": 2.5}, "window is 2.5; it must be a whole number >= 1"),
+        ({"window": True}, "window is True; it must be a whole number >= 1"),
+        ({"window": 0}, "window is 0; it must be a whole number >= 1"),
+        (
+            {"name": "elbert2021", "window": 0},
+            "window is 0; it must be a whole number >= 1",
+        ),
         ({"name": "patience", "patience": 1.5}, "it must be a whole number >= 0"),
         ({"name": "entropy", "normalised": 1}, "it must be true or false"),
-        ({"name": "fixed_depth", "depth": [3]}, "it must be a whole number >= 0"),
+        ({"name": "fixed_depth", "depth": [3]}, "it must be a whole number >= 1"),
+        ({"name": "fixed_depth", "depth": 0}, "it must be a whole number >= 1"),
         (
             {"criterion": "bias_1"},
             "criterion is 'bias_1'; it may be monotone, range, label, none",

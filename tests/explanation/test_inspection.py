@@ -11,7 +11,8 @@ import pytest
 
 from elbert_jax import AnyOf, ConfidenceWindow, Elbert2021, Patience, UserError, exits
 from elbert_jax.data.batching import Batch
-from elbert_jax.exits import registry, rules
+from elbert_jax.exits import rules
+from elbert_jax.exits.base import rules_by_layer
 from elbert_jax.explanation import inspection, trace_page
 from elbert_jax.inference import full_depth
 from elbert_jax.model import albert
@@ -132,7 +133,7 @@ def test_a_trace_goes_beyond_the_exit(classifier, monkeypatch):
     np.testing.assert_allclose(
         np.diff(trace.cumulative, axis=0), trace.attention[1:], atol=1e-6
     )
-    never = ConfidenceWindow(0.0, 3, tolerance=-9.0)  # every step is a fall
+    never = ConfidenceWindow(0.0, 9)  # a window longer than the model is deep
     monkeypatch.setattr(classifier, "exit", never)
     last = classifier([TEXTS[0][0], PAIR])[1]
     assert last["exit_layer"] == trace.depth > trace.exit_layer
@@ -216,27 +217,12 @@ def outputs():
     return steps.cumsum(0).astype(np.float32)
 
 
-def test_every_kind_of_criterion_comes_apart():
-    for kind in registry._BY_NAME.values():
-        names = tuple(name for name, *_ in rules._alone(kind()))
-        assert names == kind().rules
-
-
-def test_what_a_rule_needs():
-    needed = {
-        name: needed
-        for kind in (ConfidenceWindow(window=5), Elbert2021(window=4), Patience(3))
-        for name, _, needed in rules._alone(kind)
-    }
-    assert needed == {"confidence": None, "window": 4, "patience": 4}
-
-
 def test_rules_apart_fire_where_they_do_together(outputs):
     criterion = AnyOf(tuple(CRITERIA))
     leaves = exits.exit_layer(criterion, outputs)
     names = exits.rule_names(criterion)
     for text in range(outputs.shape[1]):
-        apart = rules.apart(criterion, outputs[:, text])
+        apart = rules.replay(criterion, outputs[:, text])
         first = min((rule.first for rule in apart if rule.first), default=7)
         rule = next((rule.name for rule in apart if rule.first == first), names[0])
         assert (first, rule) == (leaves.layer[text], names[leaves.rule[text]])
@@ -257,7 +243,7 @@ def test_held_is_the_longest_window_that_would_fire(outputs, criterion, field):
     held = np.zeros((7, 30), int)
     for w in (1, 2, 3):
         shorter = dataclasses.replace(criterion, **{field: w - extra})
-        held = np.where(rules._fires(shorter, outputs), w, held)
+        held = np.where(rules_by_layer(shorter, outputs) > 0, w, held)
     for text in range(30):
         got = rules._held(criterion, 3, outputs[:, text])
         np.testing.assert_array_equal(got, held[:, text])

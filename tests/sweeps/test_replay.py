@@ -12,8 +12,7 @@ from elbert_jax.evaluation.curve import LayerOutputs
 from elbert_jax.exits import FixedDepth, registry
 from elbert_jax.model import flops
 from elbert_jax.model.albert import AlbertConfig
-from elbert_jax.sweeps import exit_kinds
-from elbert_jax.sweeps.replay import Run, replay
+from elbert_jax.sweeps.replay import Run, criteria, grid, other_windows, replay
 
 CONFIG = AlbertConfig(
     num_hidden_layers=5, hidden_size=16, num_attention_heads=2, num_labels=3
@@ -44,7 +43,7 @@ def rows(compiled, run):
 
 
 def test_a_kind_of_criterion_compiles_once(compiled, rows):
-    kinds = exit_kinds.criteria(3) + exit_kinds.other_windows(3, 5)
+    kinds = criteria(3) + other_windows(3, 5)
     assert len(rows) > 10 * len(kinds) == 10 * compiled._cache_size()
 
 
@@ -66,8 +65,8 @@ def test_a_row_is_what_evaluation_says(run, rows):
 
 
 def test_every_criterion_all_along_its_grid(rows):
-    kinds = exit_kinds.criteria(3) + exit_kinds.other_windows(3, 5)
-    want = [point for kind in kinds for point in exit_kinds.points(kind, CONFIG)]
+    kinds = criteria(3) + other_windows(3, 5)
+    want = [point for kind in kinds for point in grid(kind, CONFIG)]
     assert [registry.from_dict(row["exit"]) for row in rows] == want
     windows = {row["window"] for row in rows if row["criterion"] == "monotone"}
     assert windows == {2, 3, 4}
