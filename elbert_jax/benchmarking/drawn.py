@@ -158,7 +158,7 @@ class Drawn(Workload):
 
     def strings(self, count: int) -> Sequence[Text]:
         words = sorted({word for text in self._headlines for word in text.split()})
-        pieces = np.array([len(each) for each in self.tokenizer.pieces(words)])
+        pieces = np.array([len(each) for each in self.tokenizer.token_ids(words)])
         random = np.random.default_rng(self.seed)
         texts = []
         for length in lengths(self.mixes[0], count):

@@ -3,25 +3,26 @@
 import dataclasses
 import itertools
 import pathlib
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO
 
 import numpy as np
 import tqdm
 
+from elbert_jax import filesystem
 from elbert_jax.data import documents
 from elbert_jax.data.documents import Document
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
 
-_CHUNK = 4096  # paragraphs handed to the tokenizer at once
+_CHUNK = 4096  # paragraphs per call of the tokenizer
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TokenStore:
     """M documents in flat arrays: document m is `tokens[offsets[m] : offsets[m + 1]]`.
 
-    No special piece is among the tokens.
+    The tokens have no special ones among them.
     """
 
     tokens: np.ndarray  # uint16 or int32 [sum of L]
@@ -38,24 +39,21 @@ def build(
     directory: pathlib.Path,
     text_column: str = "text",
 ) -> TokenStore:
-    """Returns the documents of files, tokenised once and from then on mapped.
+    """Returns the documents of files, tokenised at the first call and then reused.
 
     Args:
-      files: see `documents.read`.
-      tokenizer: its vocabulary decides the pieces.
-      directory: gets a folder whose name is a hash of the text and the tokenizer.
-      text_column: see `documents.read`.
+      files: See `documents.read`.
+      tokenizer: Makes the tokens.
+      directory: Receives a folder named by a hash of the text and the tokenizer.
+      text_column: See `documents.read`.
 
     Raises:
-      UserError: a file cannot be used, or there is no text in any.
+      UserError: A file cannot be used, or has no text.
     """
     folder = directory / documents.digest(files, tokenizer.fingerprint, text_column)
     if not folder.exists():
-        partial = folder.with_suffix(".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        _write(documents.read(files, text_column), tokenizer, partial)
-        partial.rename(folder)
+        with filesystem.creating_directory(folder) as partial:
+            _write(documents.read(files, text_column), tokenizer, partial)
     store = TokenStore(
         np.load(folder / "tokens.npy", mmap_mode="r"),
         np.load(folder / "offsets.npy"),
@@ -69,28 +67,36 @@ def build(
 def _write(
     texts: Iterable[Document], tokenizer: Tokenizer, folder: pathlib.Path
 ) -> None:
-    dtype = np.uint16 if len(tokenizer) <= 1 << 16 else np.int32
-    raw, lengths = folder / "tokens.raw", []
+    """Writes both arrays in constant memory."""
+    dtype = np.dtype(np.uint16 if len(tokenizer) <= 1 << 16 else np.int32)
+    lengths = []
     with (
-        raw.open("wb") as file,
+        (folder / "tokens.npy").open("wb") as file,
         tqdm.tqdm(unit="token", unit_scale=True, desc="tokenising") as bar,
     ):
+        _write_header(file, dtype, 0)
         for number, ids in _tokenised(texts, tokenizer):
             lengths += [0] * (number + 1 - len(lengths))
             lengths[number] += len(ids)
             file.write(np.array(ids, dtype).tobytes())
             bar.update(len(ids))
-    tokens = np.fromfile(raw, dtype)
-    np.save(folder / "tokens.npy", tokens)
+        file.seek(0)
+        _write_header(file, dtype, sum(lengths))
     np.save(folder / "offsets.npy", np.cumsum([0, *lengths], dtype=np.int64))
-    raw.unlink()
+
+
+def _write_header(file: BinaryIO, dtype: np.dtype, count: int) -> None:
+    """Writes the header of an .npy file, whose length does not depend on `count`."""
+    descr = np.lib.format.dtype_to_descr(dtype)
+    header = {"descr": descr, "fortran_order": False, "shape": (count,)}
+    np.lib.format.write_array_header_1_0(file, header)
 
 
 def _tokenised(
     texts: Iterable[Document], tokenizer: Tokenizer
 ) -> Iterator[tuple[int, list[int]]]:
-    """Yields the pieces of every paragraph, with the number of its document."""
+    """Yields the token ids of every paragraph, with the number of its document."""
     paragraphs = ((m, text) for m, document in enumerate(texts) for text in document)
     while chunk := list(itertools.islice(paragraphs, _CHUNK)):
         numbers, lines = zip(*chunk)
-        yield from zip(numbers, tokenizer.pieces(lines))
+        yield from zip(numbers, tokenizer.token_ids(lines))

@@ -26,7 +26,7 @@ from jaxtyping import Array, Bool, Float
 from elbert_jax import exits
 from elbert_jax.data import batching, tokenization
 from elbert_jax.data.batching import Batch, Encoded
-from elbert_jax.data.tokenization import Piece, Tokenizer
+from elbert_jax.data.tokenization import Tokenizer, TokenSpan
 from elbert_jax.errors import UserError
 from elbert_jax.exits import rules
 from elbert_jax.exits.rules import Rule
@@ -199,13 +199,15 @@ def _tokens(
     tokens, words = [Token(cls, (cls,), None, 0, 0, 0)], []
     for number, (text, count) in enumerate(zip(texts, kept, strict=True)):
         end = 0
-        pieces = tokenization.keep(tokenizer.align(text), count, tokenizer.truncation)
+        pieces = tokenization.truncate(
+            tokenizer.align(text), count, tokenizer.truncation
+        )
         for _, groups in itertools.groupby(_overlapping(pieces), lambda g: g[0].word):
             begin = None
             for group in groups:
                 start, end = group[0].start, group[-1].end
                 begin = start if begin is None else begin
-                names = tuple(piece.piece for piece in group)
+                names = tuple(piece.token for piece in group)
                 surface = text[start:end] or "".join(names)
                 tokens.append(Token(surface, names, len(words), number, start, end))
             words.append(text[begin:end])
@@ -213,8 +215,8 @@ def _tokens(
     return tokens, words
 
 
-def _overlapping(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    groups: list[list[Piece]] = []
+def _overlapping(pieces: Sequence[TokenSpan]) -> list[list[TokenSpan]]:
+    groups: list[list[TokenSpan]] = []
     for piece in pieces:
         if groups and piece.start < groups[-1][-1].end:
             groups[-1].append(piece)

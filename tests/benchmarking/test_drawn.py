@@ -59,7 +59,7 @@ def test_texts_have_the_lengths_of_the_mix(tiny):
 
 def test_raw_texts_are_about_as_long(tiny):
     strings = tiny.strings(50)
-    tokens = [len(pieces) + 2 for pieces in tiny.tokenizer.pieces(strings)]
+    tokens = [len(pieces) + 2 for pieces in tiny.tokenizer.token_ids(strings)]
     wanted = drawn.lengths("sst2", 50)
     assert np.mean(tokens) == pytest.approx(wanted.mean(), rel=0.25)
 

@@ -46,7 +46,7 @@ def test_a_labelled_file(model_and_file):
     everything = labelled.texts("any name", 99)
     assert len(everything) == 30 and set(everything.labels) == {0, 1, 2}
     strings: Any = labelled.strings(99)
-    tokens = [len(pieces) + 2 for pieces in labelled.tokenizer.pieces(strings)]
+    tokens = [len(pieces) + 2 for pieces in labelled.tokenizer.token_ids(strings)]
     assert everything.lengths.tolist() == tokens
     few = labelled.texts("any name", 6).lengths
     assert few.mean() == pytest.approx(everything.lengths.mean(), rel=0.15)

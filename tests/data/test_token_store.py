@@ -1,8 +1,9 @@
-"""Documents of every kind of file, and their pieces on disk."""
+"""Documents of every kind of file, and their tokens on disk."""
 
 import gzip
 import json
 import lzma
+import tracemalloc
 
 import numpy as np
 import pyarrow
@@ -88,7 +89,7 @@ def test_files_that_cannot_be_used(tmp_path, tokenizer, name, content, message):
             token_store.build([str(tmp_path / name)], tokenizer, tmp_path / "tokens")
 
 
-def test_the_pieces_are_those_of_the_paragraphs(tmp_path, tokenizer, monkeypatch):
+def test_the_tokens_are_those_of_the_paragraphs(tmp_path, tokenizer, monkeypatch):
     monkeypatch.setattr(token_store, "_CHUNK", 2)  # a document in two chunks
     texts = [*DOCUMENTS, ["\u200b"], [f"line {i}" for i in range(5)]]
     joined = "\n\n".join("\n".join(document) for document in texts)
@@ -98,14 +99,14 @@ def test_the_pieces_are_those_of_the_paragraphs(tmp_path, tokenizer, monkeypatch
     assert isinstance(store.tokens, np.memmap) and store.tokens.dtype == np.uint16
     for m, document in enumerate(texts):
         got = store.tokens[store.offsets[m] : store.offsets[m + 1]]
-        assert got.tolist() == sum(tokenizer.pieces(document), [])
+        assert got.tolist() == sum(tokenizer.token_ids(document), [])
 
 
 def test_text_is_tokenised_once(tmp_path, tokenizer, monkeypatch):
     file, tokens = write(tmp_path / "a.txt", TEXT), tmp_path / "tokens"
     first = token_store.build([file], tokenizer, tokens)
     again = Tokenizer.load(tokenizer.directory)
-    monkeypatch.setattr(Tokenizer, "pieces", None)
+    monkeypatch.setattr(Tokenizer, "token_ids", None)
     second = token_store.build([file], again, tokens)
     np.testing.assert_array_equal(first.tokens, second.tokens)
     np.testing.assert_array_equal(first.offsets, second.offsets)
@@ -132,8 +133,30 @@ def test_what_a_killed_run_leaves_is_no_obstacle(tmp_path, tokenizer, monkeypatc
     with monkeypatch.context() as patch, pytest.raises(TypeError):
         patch.setattr(np, "save", None)
         token_store.build([file], tokenizer, tokens)
-    (left,) = tokens.iterdir()
-    assert left.suffix == ".partial" and (left / "tokens.raw").exists()
+    assert not list(tokens.iterdir())
+    store = token_store.build([file], tokenizer, tokens)
+    killed = tokens / f".{store.digest}.tmp"
+    (tokens / store.digest).rename(killed)
+    (killed / "offsets.npy").unlink()
     assert len(token_store.build([file], tokenizer, tokens)) == 2
     (folder,) = tokens.iterdir()
     assert sorted(p.name for p in folder.iterdir()) == ["offsets.npy", "tokens.npy"]
+
+
+def test_memory_does_not_grow_with_the_text(tmp_path, tokenizer, monkeypatch):
+    monkeypatch.setattr(token_store, "_CHUNK", 8)
+
+    def build(lines):
+        """Returns the peak of memory, and the tokens' bytes on disk."""
+        file = write(tmp_path / "a.txt", ("A first line. " * 20 + "\n") * lines)
+        tracemalloc.start()
+        store = token_store.build([file], tokenizer, tmp_path)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert store.offsets.tolist() == [0, len(store.tokens)]
+        path = tmp_path / store.digest / "tokens.npy"
+        np.testing.assert_array_equal(store.tokens, np.load(path))
+        return np.array([peak, path.stat().st_size])
+
+    peak, size = build(3000) - build(100)
+    assert peak < size / 4

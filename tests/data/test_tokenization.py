@@ -104,7 +104,7 @@ def test_a_fault_of_the_texts_is_not_one_of_the_vocabulary(tmp_path, fault):
 
 def test_a_model_that_embeds_fewer_pieces(trained):
     trained.check_fits("it", len(trained))
-    with pytest.raises(UserError, match="pieces, but it embeds 5: take"):
+    with pytest.raises(UserError, match="tokens, but it embeds 5: take"):
         trained.check_fits("it", 5)
 
 
@@ -204,7 +204,7 @@ def both_ends(trained):
 
 @given(words, words, st.integers(4, 40))
 def test_head_and_tail_keeps_both_ends(trained, both_ends, text, pair, length):
-    first, second = trained.pieces([text, pair])
+    first, second = trained.token_ids([text, pair])
     for pairs in (None, [pair]):
         (head,) = trained.encode([text], pairs, length)
         (got,) = both_ends.encode([text], pairs, length)
@@ -219,7 +219,7 @@ def test_head_and_tail_keeps_both_ends(trained, both_ends, text, pair, length):
 
 def test_head_and_tail_of_a_long_text(both_ends):
     text = "film " * 100 + "café " * 1000
-    (pieces,) = both_ends.pieces([text])
+    (pieces,) = both_ends.token_ids([text])
     (got,) = both_ends.encode([text], max_length=512)
     assert got.truncated and len(got.tokens) == 512
     assert got.tokens[1:129].tolist() == pieces[:128]

@@ -153,7 +153,7 @@ def test_tokens_are_the_characters_of_the_texts(classifier):
         assert "".join(t.surface for t in own) == "".join(text.split())
         assert all(t.surface == text[t.start : t.end] for t in own)
         pieces = [piece for t in own for piece in t.pieces]
-        ids = classifier.tokenizer.pieces([text])[0]
+        ids = classifier.tokenizer.token_ids([text])[0]
         assert pieces == classifier.tokenizer.hf.convert_ids_to_tokens(ids)
     assert trace.words == ("Profit", "rose,", "<b>", "½", "\U0001f600", "שלום", ".")
     dot = trace.tokens[-2]
