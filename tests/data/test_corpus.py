@@ -102,7 +102,7 @@ def test_how_long_texts_are_cut(load, capsys):
     tokenizer = got.tokenizer
     assert (tokenizer.max_length, tokenizer.truncation) == (8, "tail")
     kept = got.train.tokens[got.train.offsets[0] : got.train.offsets[1]]
-    (pieces,) = tokenizer.pieces(["bank " * 9 + "fell"])
+    (pieces,) = tokenizer.token_ids(["bank " * 9 + "fell"])
     np.testing.assert_array_equal(kept[1:-1], pieces[-6:])
     assert capsys.readouterr().err.count("1 of 2 texts are cut to 8 (tail)") == 2
     with pytest.raises(UserError, match="truncation is 'middle'; it may be head, tail"):
