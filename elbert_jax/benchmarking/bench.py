@@ -1,11 +1,11 @@
-"""A workload under a suite: what all parts of a benchmark share."""
+"""The stopwatch that all parts of a benchmark share: systems, and their rows."""
 
 import dataclasses
 import functools
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -39,16 +39,112 @@ PEERS = {
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """What a part has measured. A row has a `system`; see `throughput.row`."""
+    """What a part of the benchmark measured."""
 
-    rows: list[dict[str, Any]]
+    rows: list[dict[str, Any]]  # each has a `system`
     ratios: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    on: str = ""  # what the ratios were measured on
+    workload: str = ""  # that the ratios were measured on
     skipped: Mapping[str, str] = dataclasses.field(default_factory=dict)  # and why
 
 
+class System(NamedTuple):
+    """A way to predict texts, to be timed."""
+
+    name: str
+    predict: Callable[[Encoded], Predictions]
+    encoded: Encoded
+    batch_size: int | None  # texts of 16 tokens that a batch may hold
+    like: str = FULL  # the system that should give the same logits
+    warm_up: Callable[[Encoded], Any] | None = None  # None: `predict`
+
+
+class Bench:
+    """Times systems on a workload, as a suite says."""
+
+    def __init__(self, load: Workload, suite: Suite, folder: str | os.PathLike[str]):
+        """Keeps what it is given; `folder` is for the peers' model files."""
+        self.load, self.suite = load, suite
+        self.folder = pathlib.Path(folder)
+        self.peak = machine.peak_flops(suite.dtype)  # FLOP/s, as last measured
+
+    def mix(self, name: str) -> str:
+        """Returns the mix of this name if the workload has it, else its usual one."""
+        return name if name in self.load.mixes else self.load.mixes[0]
+
+    def texts(self, count: int, mix: str = "") -> Encoded:
+        return self.load.texts(self.mix(mix), count)
+
+    def classifier(
+        self, *, ratio: float | None = None, slots: int | str | None = None
+    ) -> Classifier:
+        """Returns the model, by default with the suite's compute ratio and slots."""
+        suite = self.suite
+        return self.load.classifier(ratio or suite.compute_ratio, slots or suite.slots)
+
+    def measure(
+        self, calls: Mapping[Any, Callable[[], Any]], **options: Any
+    ) -> dict[Any, Timed]:
+        """Times calls; see `timing.measure`.
+
+        The peak is measured in turn with them, as the speed of a shared machine
+        varies; `self.peak` is then the median.
+        """
+        rates: list[float] = []
+
+        def peak() -> None:
+            rates.append(machine.peak_flops(self.suite.dtype))
+
+        timed = timing.measure({**calls, peak: peak}, self.suite.repeats, **options)
+        self.peak = float(np.median(rates[1:]))  # after the warm-up
+        del timed[peak]
+        return timed
+
+    def compare(self, systems: Sequence[System], mix: str = "") -> list[dict[str, Any]]:
+        """Times systems interleaved and returns a row of each; see `row`.
+
+        Args:
+          systems: one is `FULL`, on all texts that the others predict.
+          mix: of the texts.
+        """
+        calls, warm = {}, {}
+        for number, system in enumerate(systems):
+            calls[number] = functools.partial(system.predict, system.encoded)
+            if system.warm_up:
+                warm[number] = functools.partial(system.warm_up, system.encoded)
+        rows, config, predicted = [], self.load.config, {}
+        timed = self.measure(calls, warm=warm).values()
+        for system, each in zip(systems, timed):
+            predicted.setdefault(system.name, each.result)
+        for system, each in zip(systems, timed):
+            names: dict[str, Any] = {"system": system.name, "mix": self.mix(mix)}
+            if system.batch_size:
+                names["batch"] = system.batch_size
+            full, like = predicted[FULL], predicted[system.like]
+            numbers = row(each, config, system.encoded, self.peak, full, like)
+            rows.append(names | numbers)
+        return rows
+
+    @functools.cached_property
+    def _peers(self) -> Peers:
+        load, suite = self.load, self.suite
+        pretrained.save(self.folder, load.config, load.params, load.labels)
+        gpu, texts = jax.default_backend() == "gpu", self.texts(suite.texts)
+        sizes, few = suite.peer_sizes, suite.few
+        return Peers(self.folder, load.config, gpu, sizes, texts, few)
+
+    def peers(self, names: Sequence[str]) -> tuple[dict[str, Peer], dict[str, str]]:
+        """Returns the peers that run here, and why others do not, by system name."""
+        opened, unavailable = {}, {}
+        for name in names:
+            try:
+                opened[PEERS[name]] = self._peers.open(name)
+            except Unavailable as error:
+                unavailable[PEERS[name]] = str(error)
+        return opened, unavailable
+
+
 def speed(timed: Timed, texts: int) -> dict[str, Any]:
-    """Returns texts a second: the median, and its spread."""
+    """Returns the texts per second of the median, slowest and fastest run."""
     return {
         "texts": texts,
         "texts_per_second": texts / timed.median,
@@ -66,37 +162,36 @@ def row(
     full: Predictions,
     like: Predictions | None = None,
 ) -> dict[str, Any]:
-    """Returns the speed of a system, how right it is, and where its time goes.
+    """Returns the speed of a system, its agreement with full depth, and its MFU.
 
     Args:
-      timed: `Predictions` to the texts, and its times.
+      timed: its predictions and times.
       config: the model's shape.
       encoded: the texts.
-      peak: FLOP/s that the machine reaches at most.
-      full: the answers at full depth, to these texts and perhaps more after them.
-      like: answers that should be the same, if not those; likewise.
+      peak: matmul FLOP/s of the machine.
+      full: predictions at full depth, of these texts and perhaps of more after them.
+      like: predictions whose logits should be the same, by default `full`; likewise.
 
     Returns:
-      Beside `speed`: `mean_exit_layer`, and `compute_ratio`, that over D;
-      `accuracy`, where texts have labels; `agreement`, the share of labels that are as
-      at full depth; `logit_difference`, the largest from `like`, over texts that left
-      at the same layer; `useful_mfu`, the FLOPs of the real tokens, layer by layer,
-      computed or spared, over time and peak. That is the product of `padding`, real
-      tokens in all rows with a text; `slots`, rows with a text in all rows; `kernels`,
-      what is left.
+      Besides `speed`: `mean_exit_layer`, and `compute_ratio`, the same over D;
+      `accuracy`, None without labels; `agreement`, the share of labels as at full
+      depth; `logit_difference`, the largest from `like` over texts with the same exit
+      layer; `useful_mfu`, the FLOPs of real tokens up to their exits over time and
+      peak. It is the product of `padding`, real tokens over tokens of occupied rows;
+      `slots`, occupied rows over all rows; `kernels`, the remaining factor.
     """
-    answers: Predictions = timed.result
+    predictions: Predictions = timed.result
     like, count = like or full, len(encoded)
-    labels, layers = answers.logits.argmax(-1), answers.layers
+    labels, layers = predictions.logits.argmax(-1), predictions.layers
     known = (encoded.labels >= 0).all()
     same = layers == like.layers[:count]
-    difference = np.abs(answers.logits[same] - like.logits[:count][same])
+    difference = np.abs(predictions.logits[same] - like.logits[:count][same])
     cost = flops.text(config, encoded.lengths, layers)
-    if (layers == config.num_hidden_layers).all():  # it takes the head only once
+    if (layers == config.num_hidden_layers).all():  # the head is applied only once
         cost = flops.full_text(config, encoded.lengths)
     mfu = float(cost.sum() / timed.median / peak)
-    padding = float((layers * encoded.lengths).sum() / answers.busy_tokens)
-    slots = answers.busy_tokens / answers.slot_tokens
+    padding = float((layers * encoded.lengths).sum() / predictions.busy_tokens)
+    slots = predictions.busy_tokens / predictions.slot_tokens
     return speed(timed, count) | {
         "mean_exit_layer": float(layers.mean()),
         "compute_ratio": float(layers.mean() / config.num_hidden_layers),
@@ -108,103 +203,3 @@ def row(
         "slots": slots,
         "kernels": mfu / padding / slots,
     }
-
-
-class Bench:
-    """Times systems on a workload as a suite says."""
-
-    def __init__(
-        self,
-        load: Workload,
-        suite: Suite,
-        folder: str | os.PathLike[str],
-    ):
-        """Puts a bench together.
-
-        Args:
-          load: the model and its texts.
-          suite: how much is measured.
-          folder: gets the model's files for the peers.
-        """
-        self.load, self.suite = load, suite
-        self.folder = pathlib.Path(folder)
-        self.peak = machine.peak_flops(suite.dtype)  # FLOP/s, when last measured
-
-    def mix(self, name: str) -> str:
-        """Returns the name where the workload has such a mix, else its usual one."""
-        return name if name in self.load.mixes else self.load.mixes[0]
-
-    def texts(self, count: int, mix: str = "") -> Encoded:
-        """Returns so many texts of a mix."""
-        return self.load.texts(self.mix(mix), count)
-
-    def classifier(
-        self, *, ratio: float | None = None, slots: int | str | None = None
-    ) -> Classifier:
-        """Returns the model, by default at the suite's compute ratio and slots."""
-        suite = self.suite
-        return self.load.classifier(ratio or suite.compute_ratio, slots or suite.slots)
-
-    def measure(
-        self, calls: Mapping[Any, Callable[[], Any]], **options: Any
-    ) -> dict[Any, Timed]:
-        """Times calls as often as the suite says; see `throughput.measure`.
-
-        The peak takes its turn with them: a machine that is shared is not always as
-        fast. It is the median of as many.
-        """
-        rates: list[float] = []
-
-        def peak() -> None:
-            rates.append(machine.peak_flops(self.suite.dtype))
-
-        timed = timing.measure({**calls, peak: peak}, self.suite.repeats, **options)
-        self.peak = float(np.median(rates[1:]))  # after the warm-up
-        del timed[peak]
-        return timed
-
-    def row(
-        self,
-        system: str,
-        timed: Timed,
-        encoded: Encoded,
-        full: Predictions,
-        *,
-        like: Predictions | None = None,
-        mix: str = "",
-        **more: Any,
-    ) -> dict[str, Any]:
-        """Returns a row of the benchmark, with `more` columns in front.
-
-        Of them `batch` is the texts of 16 tokens that a batch may hold: of longer ones
-        it holds fewer (but in the parts `slots` and `latency`), and slot refill has
-        fewer slots where texts are few (but in `slots`).
-        """
-        config = self.load.config
-        measured = row(timed, config, encoded, self.peak, full, like)
-        return {"system": system, "mix": self.mix(mix)} | more | measured
-
-    @functools.cached_property
-    def _peers(self) -> Peers:
-        load, suite = self.load, self.suite
-        pretrained.save(self.folder, load.config, load.params, load.labels)
-        gpu, texts = jax.default_backend() == "gpu", self.texts(suite.texts)
-        sizes, few = suite.peer_sizes, suite.few
-        return Peers(self.folder, load.config, gpu, sizes, texts, few)
-
-    def peers(self, names: Sequence[str]) -> tuple[dict[str, Peer], dict[str, str]]:
-        """Returns those of some peers that run here, and why others do not.
-
-        Args:
-          names: keys of `PEERS`.
-
-        Returns:
-          Two mappings from the systems' names.
-        """
-        opened, unavailable = {}, {}
-        for name in names:
-            try:
-                opened[PEERS[name]] = self._peers.open(name)
-            except Unavailable as error:
-                unavailable[PEERS[name]] = str(error)
-        return opened, unavailable

@@ -1,7 +1,7 @@
-"""A drawn workload: random weights and tokens, lengths of real texts, exits by chance.
+"""A random workload: random weights and tokens, real lengths, random exit layers.
 
-Speed does not depend on what a model has learned, so that it can be measured at any
-shape and any compute ratio, without weights or data.
+Speed does not depend on what a model has learned, so it can be measured for any shape
+and compute ratio without weights or data.
 """
 
 import functools
@@ -30,8 +30,8 @@ SHAPES = {
     "base": (768, 12, 12),
     "large": (1024, 24, 16),
 }
-# Texts by their tokens of ALBERT's own vocabulary, cut to 512: each line the values at
-# these quantiles, between which a straight line runs.
+# Lengths of texts in tokens of ALBERT's own vocabulary, truncated to 512: the values
+# at these quantiles, interpolated linearly.
 _QUANTILES = (*(step / 20 for step in range(20)), 0.975, 0.99, 0.997, 1.0)
 # fmt: off
 MIXES = {
@@ -46,22 +46,25 @@ MIXES = {
 }
 # fmt: on
 _CONCENTRATION = 2  # of the Beta distribution in `exit_layers`
-_DEPTHS = 1 << 15  # one array for all numbers of texts: its size compiles
-_WORDS = 2000  # synthetic headlines that raw texts take their words from
+_MAX_TEXTS = 1 << 15  # exit layers of all are one array, as each size compiles
+_HEADLINES = 2000  # synthetic texts whose words raw texts are made of
 
 
 def lengths(mix: str, count: int) -> np.ndarray:
-    """Returns tokens of texts, int [M]; the first so many are the mix at any time."""
+    """Returns tokens of texts, int [M]; any first of them are distributed as all."""
     return np.interp(spread(count), _QUANTILES, MIXES[mix]).round().astype(np.int64)
 
 
 def exit_layers(layers: int, ratio: float, count: int, seed: int) -> np.ndarray:
-    """Returns exit layers, int32 [M], drawn one by one, whatever the length.
+    """Returns exit layers, int32 [M], drawn independently of the lengths.
 
     The distribution is beta-binomial: 1 + Binomial(D - 1, p), where p of each text is
     drawn from Beta(2m, 2 - 2m) and m = (ratio D - 1) / (D - 1), so that the mean is
-    ratio D. Early layers are the most frequent, and some texts go to the last: at a
-    ratio of 1/3 and 12 layers, 29% leave at the first and 2% at the last.
+    ratio D. Early layers are the most frequent, and some texts reach the last: at a
+    ratio of 1/3 and 12 layers, 29% exit at the first and 2% at the last.
+
+    Raises:
+      UserError: no such distribution has this ratio.
     """
     mean = (ratio * layers - 1) / (layers - 1)
     if not 0 < mean < 1:
@@ -75,7 +78,7 @@ def exit_layers(layers: int, ratio: float, count: int, seed: int) -> np.ndarray:
 
 
 def config_of(shape: str, dtype: str) -> AlbertConfig:
-    """Returns one of `SHAPES`, whose random weights tell texts apart."""
+    """Returns one of `SHAPES`, with an initialisation that tells texts apart."""
     hidden, layers, heads = SHAPES[shape]
     return AlbertConfig(
         hidden_size=hidden,
@@ -89,7 +92,7 @@ def config_of(shape: str, dtype: str) -> AlbertConfig:
 
 
 def shape_name(config: AlbertConfig) -> str:
-    """Returns which of `SHAPES` a model has, or a description."""
+    """Returns the name of a model's shape in `SHAPES`, or its sizes."""
     sizes = config.hidden_size, config.num_hidden_layers, config.num_attention_heads
     names = {value: name for name, value in SHAPES.items()}
     return names.get(sizes, "H {}, D {}, {} heads".format(*sizes))
@@ -99,7 +102,9 @@ _init = jax.jit(albert.init, static_argnums=0)
 
 
 class Drawn(Workload):
-    """See above; a model, its texts and its exits follow from a seed."""
+    """A random model, whose weights, texts and exits follow from a seed."""
+
+    labels = ("negative", "neutral", "positive")
 
     def __init__(
         self,
@@ -113,15 +118,13 @@ class Drawn(Workload):
 
         Args:
           shape: of `SHAPES`.
-          dtype: of the computation.
+          dtype: of matmuls.
           mix: of `MIXES`, the usual one.
-          tokenizer: for raw texts, a directory; by default a small one is trained.
+          tokenizer: a directory, for raw texts; None: a small one is trained.
           seed: of all that is drawn.
         """
-        self.config = config_of(shape, dtype)
-        self.labels = ("negative", "neutral", "positive")
+        self.config, self.seed = config_of(shape, dtype), seed
         self.mixes = (mix, *(name for name in MIXES if name != mix))
-        self.seed = seed
         if tokenizer:
             self.tokenizer = Tokenizer.load(tokenizer)
             positions = self.config.max_position_embeddings
@@ -133,10 +136,10 @@ class Drawn(Workload):
 
     @functools.cached_property
     def _headlines(self) -> list[str]:
-        return [example.text for example in synthetic.examples("train")[:_WORDS]]
+        return [example.text for example in synthetic.examples("train")[:_HEADLINES]]
 
     def _centred(self, params: Params) -> Params:
-        """Moves the last layer's logits to mean 0 and deviation 1, so labels differ."""
+        """Shifts and scales the last layer's logits to N(0, 1), so that labels vary."""
         sample = self.texts("sst2", 64)
         batches = batching.eval_batches(sample, len(sample))
         logits = full_depth.every_layer(self.config, params, batches, len(sample))[-1]
@@ -147,8 +150,8 @@ class Drawn(Workload):
         }
 
     def texts(self, mix: str, count: int) -> Encoded:
-        if count > _DEPTHS:
-            raise UserError(f"{count:,} texts: drawn are {_DEPTHS:,} at most")
+        if count > _MAX_TEXTS:
+            raise UserError(f"{count:,} texts: drawn are {_MAX_TEXTS:,} at most")
         offsets = np.cumsum([0, *lengths(mix, count)])
         random = np.random.default_rng(self.seed)
         tokens = random.integers(5, self.config.vocab_size, offsets[-1], np.int32)
@@ -158,17 +161,15 @@ class Drawn(Workload):
 
     def strings(self, count: int) -> Sequence[Text]:
         words = sorted({word for text in self._headlines for word in text.split()})
-        pieces = np.array([len(each) for each in self.tokenizer.token_ids(words)])
+        tokens = np.array([len(each) for each in self.tokenizer.token_ids(words)])
         random = np.random.default_rng(self.seed)
         texts = []
         for length in lengths(self.mixes[0], count):
             drawn = random.integers(0, len(words), length)
-            fit = int((pieces[drawn].cumsum() <= length - 2).sum())
+            fit = int((tokens[drawn].cumsum() <= length - 2).sum())
             texts.append(" ".join(words[number] for number in drawn[: max(fit, 1)]))
         return texts
 
     def exit_at(self, ratio: float) -> Criterion:
-        depths = exit_layers(
-            self.config.num_hidden_layers, ratio, _DEPTHS, self.seed + 1
-        )
-        return FixedDepth(jnp.asarray(depths))
+        layers, seed = self.config.num_hidden_layers, self.seed + 1
+        return FixedDepth(jnp.asarray(exit_layers(layers, ratio, _MAX_TEXTS, seed)))

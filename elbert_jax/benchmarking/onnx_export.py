@@ -1,7 +1,7 @@
-"""ALBERT as ONNX graphs, in float32 and with integer products.
+"""ALBERT as ONNX graphs, in float32 and with int8 matmuls.
 
-The packages of the extra `bench` are imported where they are needed, by name, as type
-checkers may lack them.
+The packages of the extra `bench` are imported by name where they are needed, as they
+may be missing.
 """
 
 import importlib
@@ -12,17 +12,17 @@ import warnings
 from typing import Any
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-_BASE = 6  # products with a weight in a layer: four of attention, two feed-forward
+_MATMULS = 6  # with weights, of a layer: four of attention, two feed-forward
 
 
 class NotQuantised(ValueError):
-    """The quantiser left products of the shared layer in float32."""
+    """The quantiser left matmuls of the shared layer in float32."""
 
 
 def export(model: Any, path: str | os.PathLike[str]) -> None:
     """Writes a transformers classifier as a float32 graph.
 
-    Its inputs are `INPUTS`, int64 [batch, length], both free; its output is `logits`.
+    Its inputs are `INPUTS`, int64 [batch, length] of any size; its output is `logits`.
 
     Args:
       model: the torch module, with eager attention.
@@ -42,7 +42,7 @@ def export(model: Any, path: str | os.PathLike[str]) -> None:
             return self.model(**given).logits
 
     tokens = torch.ones((2, 8), dtype=torch.int64)
-    mask, types = tokens.tril(5), tokens - 1  # without padding, the mask would be lost
+    mask, types = tokens.tril(5), tokens - 1  # without padding it drops the mask
     most = model.config.max_position_embeddings
     free = {
         0: torch.export.Dim("batch", max=1 << 16),
@@ -62,27 +62,27 @@ def export(model: Any, path: str | os.PathLike[str]) -> None:
             verbose=False,
         )
     graph = onnx.load(path)
-    del graph.graph.value_info[:]  # the exporter's own shapes contradict its weights
+    del graph.graph.value_info[:]  # the exporter's shapes contradict its weights
     onnx.save(graph, path)
 
 
 def quantise(
     path: pathlib.Path, target: pathlib.Path, layers: int, inner_groups: int = 1
 ) -> None:
-    """Writes a graph whose products with weights are of 8-bit integers.
+    """Writes a graph whose matmuls with weights are int8, quantised dynamically.
 
-    The quantiser changes a product only where its weight is a constant, and the
-    exporter leaves each weight as a transposition of the checkpoint's, once a layer:
-    so ONNX Runtime folds those first.
+    The quantiser changes a matmul only if its weight is a constant, and the exporter
+    leaves each weight as a transposition of the checkpoint's in every layer, so ONNX
+    Runtime folds those first.
 
     Args:
-      path: what `export` wrote.
+      path: of the graph that `export` wrote.
       target: of the new graph.
       layers: D.
       inner_groups: layers applied at every depth.
 
     Raises:
-      NotQuantised: fewer products are integer than the layers have.
+      NotQuantised: fewer matmuls are int8 than the layers have.
     """
     onnx: Any = importlib.import_module("onnx")
     onnxruntime: Any = importlib.import_module("onnxruntime")
@@ -93,7 +93,7 @@ def quantise(
     folded = target.with_suffix(".folded.onnx")
     options.optimized_model_filepath = str(folded)
     onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    logging.disable(logging.WARNING)  # it advises to fold, which is done
+    logging.disable(logging.WARNING)  # it advises to fold constants, which is done
     try:
         integer = quantization.QuantType.QInt8
         quantization.quantize_dynamic(folded, target, weight_type=integer)
@@ -101,6 +101,6 @@ def quantise(
         logging.disable(logging.NOTSET)
     folded.unlink()
     kinds = [node.op_type for node in onnx.load(target).graph.node]
-    found, wanted = kinds.count("MatMulInteger"), _BASE * layers * inner_groups
+    found, wanted = kinds.count("MatMulInteger"), _MATMULS * layers * inner_groups
     if found < wanted:
-        raise NotQuantised(f"{found} of {wanted} products of the layers are integer")
+        raise NotQuantised(f"{found} of {wanted} matmuls of the layers are int8")

@@ -1,14 +1,11 @@
-"""The parts of a benchmark: each times some systems in turn, and gives ratios."""
+"""The parts of a benchmark: each times some systems in turn; some give ratios."""
 
-import time
-import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
 
-from elbert_jax import interruption
-from elbert_jax.benchmarking import baselines, curves, workload
+from elbert_jax.benchmarking import baselines, workload
 from elbert_jax.benchmarking.bench import (
     ALONE_EXIT,
     ALONE_FULL,
@@ -20,56 +17,44 @@ from elbert_jax.benchmarking.bench import (
     STATIC,
     Bench,
     Part,
+    System,
     speed,
 )
-from elbert_jax.benchmarking.benchmark_record import Record
-from elbert_jax.benchmarking.suite import Suite
 from elbert_jax.data import batching
-from elbert_jax.data.batching import Encoded
-from elbert_jax.errors import UserError
+from elbert_jax.data.batching import Encoded, Room
+from elbert_jax.inference.buckets import Ladder
 from elbert_jax.inference.classifier import Classifier
 
 _LARGE = 17408  # tokens of a batch at most: with one text less, still over 16,384
+_POOL = 4  # texts drawn for each one chosen by its length
+_ROUNDS = 4  # texts for each slot
+_DRAWS = 32  # texts at least that the latency of a batch is averaged over
 
 
 def systems(bench: Bench) -> Part:
     """Times everything that a user could run, on the same texts."""
-    suite, encoded = bench.suite, bench.texts(bench.suite.texts)
-    few, one = workload.first(encoded, suite.alone), bench.classifier(slots=1)
+    suite, texts = bench.suite, bench.texts(bench.suite.texts)
+    few, one = workload.first(texts, suite.alone), bench.classifier(slots=1)
     usual, at_04 = bench.classifier(), bench.classifier(ratio=0.4)
-    own = {
-        FULL: (Classifier.full_depth, usual, encoded),
-        STATIC: (baselines.static_batches, usual, encoded),
-        SHRINKING: (baselines.shrinking_batches, usual, encoded),
-        REFILL: (Classifier.run, usual, encoded),
-        REFILL_04: (Classifier.run, at_04, encoded),
-        ALONE_FULL: (Classifier.full_depth, one, few),
-        ALONE_EXIT: (baselines.static_batches, one, few),
-    }
-    peers, unavailable = bench.peers(suite.peers)
-    calls = {name: partial(*call) for name, call in own.items()}
-    calls |= {name: partial(peer, encoded) for name, peer in peers.items()}
-    batch = {name: classifier.slots for name, (_, classifier, _) in own.items()}
-    batch |= {name: peer.rows for name, peer in peers.items()}
-    timed = bench.measure(calls)
-    full, refill = timed[FULL].result, timed[REFILL].result
-    early = {STATIC, SHRINKING, ALONE_EXIT}
-    rows = [
-        bench.row(
-            name,
-            each,
-            few if name in (ALONE_FULL, ALONE_EXIT) else encoded,
-            full,
-            like=refill if name in early else None,
-            batch=batch[name],
-        )
-        for name, each in timed.items()
+    static = baselines.static_batches
+    shrinking, slots = partial(baselines.shrinking_batches, usual), usual.slots
+    own = [
+        System(FULL, usual.full_depth, texts, slots),
+        System(STATIC, partial(static, usual), texts, slots, like=REFILL),
+        System(SHRINKING, shrinking, texts, slots, like=REFILL),
+        System(REFILL, usual.run, texts, slots),
+        System(REFILL_04, at_04.run, texts, slots),
+        System(ALONE_FULL, one.full_depth, few, 1),
+        System(ALONE_EXIT, partial(static, one), few, 1, like=REFILL),
     ]
+    peers, unavailable = bench.peers(suite.peers)
+    others = [System(name, peer, texts, peer.rows) for name, peer in peers.items()]
+    rows = bench.compare(own + others)
     rates = {row["system"]: row["texts_per_second"] for row in rows}
 
-    def best(*peers: str) -> float:
-        """Returns the speed of the fastest; infinity where none was timed."""
-        there = [rates[PEERS[name]] for name in peers if PEERS[name] in rates]
+    def best(*names: str) -> float:
+        """Returns the speed of the fastest peer; infinity if none was timed."""
+        there = [rates[PEERS[name]] for name in names if PEERS[name] in rates]
         return max(there, default=np.inf)
 
     ratios = {
@@ -84,27 +69,22 @@ def systems(bench: Bench) -> Part:
     return Part(
         rows,
         {name: ratio for name, ratio in ratios.items() if ratio},
-        f"{len(encoded):,} texts of {bench.mix('')}, {usual.slots} slots",
+        f"{len(texts):,} texts of {bench.mix('')}, {slots} slots",
         unavailable,
     )
 
 
 def queue(bench: Bench) -> Part:
-    """Times full depth and refill on more and more texts; the last give the ratios."""
+    """Times full depth and slot refill by the number of texts; the last give ratios."""
     rows, ratios, classifier = [], {}, bench.classifier()
+    once = partial(classifier.full_depth, once_per_shape=True)
     for mix, count in bench.suite.queues:
-        encoded = bench.texts(count, mix)
-        calls = {
-            FULL: partial(Classifier.full_depth, classifier, encoded),
-            REFILL: partial(classifier.run, encoded),
-        }
-        warm = {FULL: partial(classifier.full_depth, encoded, once_per_shape=True)}
-        timed = bench.measure(calls, warm=warm)
-        answers = timed[FULL].result
-        full, refill = (
-            bench.row(name, each, encoded, answers, mix=mix, batch=classifier.slots)
-            for name, each in timed.items()
-        )
+        texts, slots = bench.texts(count, mix), classifier.slots
+        both = [
+            System(FULL, classifier.full_depth, texts, slots, warm_up=once),
+            System(REFILL, classifier.run, texts, slots),
+        ]
+        full, refill = bench.compare(both, mix)
         faster = refill["texts_per_second"] / full["texts_per_second"]
         ratios = {
             "refill_over_ideal": faster * refill["compute_ratio"],
@@ -119,28 +99,26 @@ def large(bench: Bench) -> Part:
     """Times full depth in batches of 16,384 tokens and more, some of a long queue's."""
     mix, count, batches = bench.suite.large
     texts, classifier = bench.texts(count, mix), bench.classifier()
-    buckets = classifier.layout.buckets_for(texts.lengths)
+    lengths = classifier.layout.buckets_for(texts.lengths)
 
     def most(length: np.ndarray) -> np.ndarray:
         return np.asarray(_LARGE // length)
 
-    cut = [rows for rows, _ in batching.cut(texts.lengths, buckets, most)]
-    encoded = batching.some_batches(texts, cut, batches)
-    call = partial(classifier.full_depth, encoded, most, lengths=buckets)
-    timed = bench.measure({FULL: call})[FULL]
-    row = bench.row(FULL, timed, encoded, timed.result, mix=mix)
-    tokens = int(encoded.lengths.sum())
-    on = f"{tokens:,} tokens of {row['mix']}, in batches of {_LARGE:,} at most"
+    cut = [rows for rows, _ in batching.cut(texts.lengths, lengths, most)]
+    some = batching.some_batches(texts, cut, batches)
+    full = partial(classifier.full_depth, max_batch_size=most, lengths=lengths)
+    (row,) = bench.compare([System(FULL, full, some, None)], mix)
     if len(cut) == 1:
         return Part([row], skipped={"mfu_full": "all texts together are one batch"})
-    return Part([row], {"mfu_full": row["useful_mfu"]}, on)
+    tokens = int(some.lengths.sum())
+    where = f"{tokens:,} tokens of {row['mix']}, in batches of {_LARGE:,} at most"
+    return Part([row], {"mfu_full": row["useful_mfu"]}, where)
 
 
 def raw(bench: Bench) -> Part:
-    """Times texts as strings, and the same texts tokenised beforehand."""
-    texts = bench.load.strings(bench.suite.texts)
+    """Times slot refill on strings, and on the same texts tokenised beforehand."""
+    texts, classifier = bench.load.strings(bench.suite.texts), bench.classifier()
     pairs = [text if isinstance(text, tuple) else (text, None) for text in texts]
-    classifier = bench.classifier()
     encoded = Encoded.build(
         classifier.tokenizer,
         [text for text, _ in pairs],
@@ -156,64 +134,101 @@ def raw(bench: Bench) -> Part:
         for name, each in bench.measure(calls).items()
     ]
     raw, tokenised = (row["texts_per_second"] for row in rows)
-    on = f"{len(texts):,} texts, a vocabulary of {len(classifier.tokenizer):,}"
-    return Part(rows, {"raw_over_tokenized": raw / tokenised}, on)
+    where = f"{len(texts):,} texts, a vocabulary of {len(classifier.tokenizer):,}"
+    return Part(rows, {"raw_over_tokenized": raw / tokenised}, where)
+
+
+def slots(bench: Bench) -> Part:
+    """Times full depth and slot refill by the number of slots; texts of one length."""
+    sizes, compared = bench.suite.sizes, []
+    texts = _of_median_length(bench, _ROUNDS * max(sizes))
+    lengths = bench.classifier().layout.buckets_for(texts.lengths)
+    for size in sizes:
+        classifier, most = bench.classifier(slots=size), _exactly(size)
+        full = partial(classifier.full_depth, max_batch_size=most, lengths=lengths)
+        refill = _ladder(classifier, lengths, size).answer
+        compared += [
+            System(FULL, full, texts, size),
+            System(REFILL, refill, texts, size),
+        ]
+    return Part(bench.compare(compared))
+
+
+def latency(bench: Bench) -> Part:
+    """Times single batches by their size; texts of one length."""
+    texts, calls = _of_median_length(bench, max(_DRAWS, *bench.suite.sizes)), {}
+    for size in bench.suite.sizes:
+        batches = min(max(1, _DRAWS // size), len(texts) // size)
+        if batches:
+            few = workload.first(texts, batches * size)
+            given = bench.classifier(slots=size), few, _exactly(size)
+            calls["full depth", size] = partial(Classifier.full_depth, *given)
+            calls["early exit", size] = partial(baselines.static_batches, *given)
+    rows = []
+    for (name, size), each in bench.measure(calls).items():
+        count = len(each.result.layers)
+        milliseconds = 1000 * each.median * size / count
+        row = {"system": f"one batch, {name}", "batch": size}
+        rows.append(row | {"latency_ms": milliseconds} | speed(each, count))
+    return Part(rows)
+
+
+def exits(bench: Bench) -> Part:
+    """Times slot refill and static batches by their compute ratio."""
+    texts, usual = bench.texts(bench.suite.texts), bench.classifier()
+    compared = [System(FULL, usual.full_depth, texts, usual.slots)]
+    for ratio in bench.suite.ratios:
+        if ratio * bench.load.config.num_hidden_layers > 1:
+            classifier = bench.classifier(ratio=ratio)
+            static = partial(baselines.static_batches, classifier)
+            compared += [
+                System(STATIC, static, texts, usual.slots),
+                System(REFILL, classifier.run, texts, usual.slots),
+            ]
+    return Part(bench.compare(compared))
+
+
+def mixes(bench: Bench) -> Part:
+    """Times full depth, slot refill and PyTorch on texts of other lengths."""
+    classifier, rows = bench.classifier(), []
+    peers, unavailable = bench.peers([*({"sdpa"} & {*bench.suite.peers})])
+    for mix, count in bench.suite.mixes:
+        texts = bench.texts(count, mix)
+        compared = [
+            System(FULL, classifier.full_depth, texts, classifier.slots),
+            System(REFILL, classifier.run, texts, classifier.slots),
+        ]
+        compared += [System(name, it, texts, it.rows) for name, it in peers.items()]
+        rows += bench.compare(compared, mix)
+    return Part(rows, skipped=unavailable)
 
 
 PARTS: Mapping[str, Callable[[Bench], Part]] = {
     part.__name__: part
-    for part in (
-        systems,
-        queue,
-        large,
-        raw,
-        curves.slots,
-        curves.latency,
-        curves.exits,
-        curves.mixes,
-    )
+    for part in (systems, queue, large, raw, slots, latency, exits, mixes)
 }
 
 
-def check(suite: Suite) -> None:
-    """Raises a UserError where a suite names a part or a peer that there is not."""
-    for flag, chosen, known in (
-        ("parts", suite.parts, PARTS),
-        ("peers", suite.peers, PEERS),
-    ):
-        for name in chosen:
-            if name not in known:
-                raise UserError(f"--{flag}: no {name!r}; there are {', '.join(known)}")
+def _of_median_length(bench: Bench, count: int) -> Encoded:
+    """Returns so many texts, whose lengths are the nearest to the median."""
+    texts = bench.texts(_POOL * count)
+    distance = np.abs(texts.lengths - np.median(texts.lengths))
+    return batching.take(texts, distance.argsort(kind="stable")[:count])
 
 
-def run(bench: Bench, record: Record) -> bool:
-    """Measures the suite's parts that the record lacks, and prints each.
+def _exactly(size: int) -> Room:
+    """Returns a batch size that does not depend on the length."""
+    return lambda length: np.full_like(length, size)
 
-    A part that fails does not take the others with it.
 
-    Returns:
-      Whether the record now has all of them.
-    """
-    start, names = time.monotonic(), bench.suite.parts
-    for name in names:
-        begun = time.monotonic()
-        if name in record:
-            print(f"\n{name}, measured before")
-        elif begun - start > 60 * bench.suite.minutes:
-            print(f"\n{name}: not begun, {bench.suite.minutes:g} minutes are over")
-            continue
-        else:
-            print(f"\n{name}: {PARTS[name].__doc__}", flush=True)
-            try:
-                part = PARTS[name](bench)
-            except UserError:
-                raise
-            except Exception as error:
-                traceback.print_exc()
-                record.fail(name, f"{type(error).__name__}: {error}".splitlines()[0])
-                continue
-            seconds = time.monotonic() - begun
-            record.add(name, part, seconds=seconds, peak_flops=bench.peak)
-        interruption.check()
-        print(record.part(name), flush=True)
-    return all(name in record for name in names)
+def _ladder(classifier: Classifier, lengths: Sequence[int], slots: int) -> Ladder:
+    """Returns the engine with so many slots, whatever the lengths and the texts."""
+    return Ladder(
+        classifier.params,
+        classifier.config,
+        classifier.exit,
+        lengths,
+        [slots] * len(lengths),
+        unroll=classifier.layout.budget.unroll,
+        mesh=classifier.layout.mesh,
+    )

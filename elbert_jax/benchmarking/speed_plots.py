@@ -1,55 +1,49 @@
-"""Pictures of a benchmark's rows; each is drawn where its part was measured."""
+"""Plots of a benchmark's rows, one for each curve that was measured."""
 
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import matplotlib
+from matplotlib import ticker
 
-matplotlib.use("Agg")  # files only, on machines without a screen
-
-from matplotlib import pyplot as plt  # noqa: E402
-from matplotlib import ticker  # noqa: E402
-
-from elbert_jax.benchmarking.bench import REFILL, REFILL_04  # noqa: E402
+from elbert_jax.benchmarking.bench import REFILL, REFILL_04
+from elbert_jax.evaluation import plots
 
 Rows = Sequence[Mapping[str, Any]]
 
 
 def draw(folder: str | os.PathLike[str], rows: Rows, title: str) -> list[pathlib.Path]:
-    """Draws every picture that there are rows for.
+    """Draws every plot that there are rows for.
 
     Args:
-      folder: gets the pictures; is made if need be.
+      folder: of the plots; is made if need be.
       rows: of a benchmark's record.
-      title: what was measured, and on what.
+      title: above the plots.
 
     Returns:
-      The pictures.
+      The files.
     """
     folder, paths = pathlib.Path(folder), []
     folder.mkdir(parents=True, exist_ok=True)
-    for name, (part, picture) in _PICTURES.items():
+    systems = [row for row in rows if row["part"] == "systems"]
+    for name, (part, plot) in _PLOTS.items():
         if of_part := [row for row in rows if row["part"] == part]:
-            figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
-            picture(axes, of_part, [row for row in rows if row["part"] == "systems"])
-            axes.set_title(title, fontsize="medium")
+            figure, axes = plots.plt.subplots(figsize=(7, 4.5), layout="constrained")
+            plot(axes, of_part, systems)
+            axes.set_title(title, fontsize="small")
             axes.grid(alpha=0.3)
-            figure.legend(fontsize="small", loc="outside lower center", ncols=2)
             paths.append(folder / f"{name}.png")
-            figure.savefig(paths[-1], dpi=150)
-            plt.close(figure)
+            plots.finish(figure, paths[-1])
     return paths
 
 
 def _lines(axes: Any, rows: Rows, x: str, y: str, spread: bool = False) -> None:
-    """Draws a line a system, perhaps with bars from its slowest to its fastest run."""
+    """Draws a line for each system, if asked with bars from its slowest to fastest."""
     names = dict.fromkeys(row["system"] for row in rows)
-    for name, marker in zip(names, "osD^v"):
+    for name, marker in zip(names, plots.MARKERS):
         own = sorted((r for r in rows if r["system"] == name), key=lambda r: r[x])
-        xs, ys = [row[x] for row in own], [row[y] for row in own]
-        bars = None
+        xs, ys, bars = [row[x] for row in own], [row[y] for row in own], None
         if spread:
             down = [row[y] - row["slowest"] for row in own]
             bars = down, [row["fastest"] - row[y] for row in own]
@@ -59,8 +53,8 @@ def _lines(axes: Any, rows: Rows, x: str, y: str, spread: bool = False) -> None:
 
 def _by_slots(axes: Any, rows: Rows, _: Rows) -> None:
     _lines(axes, rows, "batch", "texts_per_second", spread=True)
-    axes.set(xlabel="slots, or texts of a batch", ylabel="texts/s", xscale="log")
-    _count_axis(axes, rows, "batch")
+    axes.set(xlabel="slots, or batch size", ylabel="texts/s", xscale="log")
+    _ticks(axes, {row["batch"]: f"{row['batch']:,}" for row in rows})
     axes.yaxis.set_major_formatter("{x:,g}")
     axes.set_ylim(bottom=0)
 
@@ -82,33 +76,24 @@ def _by_queue(axes: Any, rows: Rows, _: Rows) -> None:
     refill = [row for row in rows if row["system"] == REFILL]
     refill.sort(key=lambda row: row["texts"])
     for column, name in (
-        ("padding", "real tokens of rows in use"),
-        ("slots", "slots in use"),
-        ("refill_over_ideal", "speed over full depth, of D / mean exit layer"),
+        ("padding", "real tokens / tokens of occupied slots"),
+        ("slots", "occupied slots / slots"),
+        ("refill_over_ideal", "speed-up over full depth / (D / mean exit layer)"),
         ("useful_mfu", "useful MFU"),
     ):
         xs, ys = ([row[key] for row in refill] for key in ("texts", column))
         axes.plot(xs, ys, "o-", markersize=4, linewidth=1.2, label=name)
     axes.set(xlabel="texts in the queue", ylabel="efficiency", xscale="log")
-    _ticks(
-        axes,
-        {
-            row["texts"]: f"{row['texts']:,}\n" + row["mix"].replace("_", "\n")
-            for row in refill
-        },
-    )
+    labels = [f"{row['texts']:,}\n" + row["mix"].replace("_", "\n") for row in refill]
+    _ticks(axes, {row["texts"]: label for row, label in zip(refill, labels)})
     axes.set_ylim(0, max(1.05, axes.dataLim.y1 * 1.05))
 
 
 def _by_latency(axes: Any, rows: Rows, _: Rows) -> None:
     _lines(axes, rows, "batch", "latency_ms")
-    axes.set(xlabel="texts of a batch", ylabel="ms", xscale="log", yscale="log")
+    axes.set(xlabel="batch size", ylabel="ms", xscale="log", yscale="log")
     _plain_numbers(axes.yaxis)
-    _count_axis(axes, rows, "batch")
-
-
-def _count_axis(axes: Any, rows: Rows, column: str) -> None:
-    _ticks(axes, {row[column]: f"{row[column]:,}" for row in rows})
+    _ticks(axes, {row["batch"]: f"{row['batch']:,}" for row in rows})
 
 
 def _ticks(axes: Any, labels: Mapping[float, str]) -> None:
@@ -122,7 +107,7 @@ def _plain_numbers(axis: Any) -> None:
     axis.set_minor_formatter("{x:,g}")
 
 
-_PICTURES: Mapping[str, tuple[str, Callable[[Any, Rows, Rows], None]]] = {
+_PLOTS: Mapping[str, tuple[str, Callable[[Any, Rows, Rows], None]]] = {
     "speed_by_slots": ("slots", _by_slots),
     "score_by_speed": ("exits", _by_score),
     "efficiency_by_queue": ("queue", _by_queue),

@@ -1,4 +1,4 @@
-"""What a benchmark runs: a model, texts, and when they leave."""
+"""What a benchmark runs on: a model, texts, and their exits."""
 
 import abc
 import functools
@@ -20,29 +20,29 @@ from elbert_jax.inference.text_chunks import Text
 from elbert_jax.model.albert import AlbertConfig, Params
 
 _GOLDEN = (5**0.5 - 1) / 2
-_SAMPLE = 2000  # labelled texts that delta is set on
+_SAMPLE = 2000  # texts that delta is chosen on
 
 
 class Workload(abc.ABC):
-    """What a benchmark asks of `drawn.Drawn`, and of a user's own, `Labelled`."""
+    """A model and texts: random ones (`drawn.Drawn`), or a user's own (`Labelled`)."""
 
     config: AlbertConfig
     params: Params
     labels: Sequence[str]
     tokenizer: Tokenizer
-    mixes: Sequence[str]  # names for `texts`; the first is the usual one
+    mixes: Sequence[str]  # kinds of texts by length; the first is the usual one
 
     @abc.abstractmethod
     def texts(self, mix: str, count: int) -> Encoded:
-        """Returns so many texts, or all there are; fewer are the first of more."""
+        """Returns `count` texts, or all there are; fewer are the first of more."""
 
     @abc.abstractmethod
     def strings(self, count: int) -> Sequence[Text]:
-        """Returns so many raw texts of the usual mix, or all there are."""
+        """Returns `count` raw texts of the usual mix, or all there are."""
 
     @abc.abstractmethod
     def exit_at(self, ratio: float) -> Criterion:
-        """Returns what lets texts leave at this share of the compute."""
+        """Returns a criterion with this compute ratio."""
 
     def classifier(self, ratio: float, slots: int | str) -> Classifier:
         """Returns the model on one device, with exits at a compute ratio."""
@@ -58,17 +58,17 @@ class Workload(abc.ABC):
 
 
 def spread(count: int) -> np.ndarray:
-    """Returns numbers in [0, 1), the first so many of which lie evenly at any time."""
+    """Returns numbers in [0, 1), any first of which are evenly spread."""
     return (0.5 + np.arange(count) * _GOLDEN) % 1
 
 
 def first(encoded: Encoded, count: int) -> Encoded:
-    """Returns the first so many texts, or all."""
+    """Returns the first `count` texts, or all."""
     return take(encoded, np.arange(min(count, len(encoded))))
 
 
 class Labelled(Workload):
-    """A trained model on the labelled texts of a file."""
+    """A trained model and the labelled texts of a file."""
 
     mixes = ("file",)
 
@@ -80,8 +80,8 @@ class Labelled(Workload):
         Args:
           model: a directory, or a hub id.
           file: see `corpus.read_file`.
-          dtype: of the computation.
-          texts: takes so many, drawn at random; None: all.
+          dtype: of matmuls.
+          texts: how many are drawn at random; None: all.
 
         Raises:
           UserError: one of them cannot be used.
@@ -91,29 +91,24 @@ class Labelled(Workload):
         self.labels, self.tokenizer = opened.labels, opened.tokenizer
         self.exit = opened.exit
         if self.exit.varies != "delta":
-            raise UserError(f"{model} leaves by {self.exit}, which has no delta to set")
+            raise UserError(f"{model} exits by {self.exit}, which has no delta to set")
         examples = corpus.read_file(file)
-        some = np.random.default_rng(0).permutation(len(examples))[:texts]
-        examples = [examples[row] for row in some]
+        drawn = np.random.default_rng(0).permutation(len(examples))[:texts]
+        examples = [examples[row] for row in drawn]
         encoded = corpus.encode(
             self.tokenizer, examples, self.labels, opened.max_length
         )
-        # The first so many are to be short and long as all are.
+        # The first texts are to have the lengths of all.
         by_length = np.argsort(encoded.lengths, kind="stable")
         order = by_length[spread(len(encoded)).argsort().argsort()]
-        self.examples = [examples[row] for row in order]
+        self.inputs = [examples[row].input for row in order]
         self.encoded = take(encoded, order)
 
     def texts(self, mix: str, count: int) -> Encoded:
         return first(self.encoded, count)
 
     def strings(self, count: int) -> Sequence[Text]:
-        return [
-            example.text
-            if example.text_pair is None
-            else (example.text, example.text_pair)
-            for example in self.examples[:count]
-        ]
+        return self.inputs[:count]
 
     @functools.cached_property
     def _sample(self) -> LayerOutputs:
@@ -124,7 +119,6 @@ class Labelled(Workload):
         return LayerOutputs(self.config, logits, sample.labels, sample.lengths)
 
     def exit_at(self, ratio: float) -> Criterion:
-        """Returns the model's own exit with the delta of this FLOPs ratio."""
         return with_flops_ratio(self.exit, self._sample, ratio)
 
 

@@ -62,7 +62,7 @@ def test_onnx_runtime(opener, encoded, full):
     off = np.abs(answers.logits - full.logits).max()
     assert 1e-3 < off < 2  # integers, but not nonsense
     graph, target = (opener.directory / name for name in ("float32.onnx", "x.onnx"))
-    with pytest.raises(onnx_export.NotQuantised, match="of 54 products"):
+    with pytest.raises(onnx_export.NotQuantised, match="of 54 matmuls"):
         onnx_export.quantise(graph, target, layers=9)
 
 

@@ -8,19 +8,18 @@ import orjson
 import pytest
 
 from elbert_jax import UserError, machine
-from elbert_jax.benchmarking import bench, parts, speed_plots, suite, workload
+from elbert_jax.benchmarking import bench, parts, runner, speed_plots, workload
 from elbert_jax.benchmarking.bench import Bench, Part
-from elbert_jax.benchmarking.benchmark_record import Record
 from elbert_jax.benchmarking.peers import Unavailable
-from elbert_jax.benchmarking.suite import TARGETS
+from elbert_jax.benchmarking.record import TARGETS, Record
+from elbert_jax.benchmarking.suite import SUITES
 from elbert_jax.exits import FixedDepth
 
 KEYS = """refill_over_ideal refill_over_static refill_over_shrinking
 refill_over_batch1_exit refill_over_batch1_full full_over_torch full_over_onnx_fp32
 refill_over_onnx_best raw_over_tokenized mfu_full mfu_refill_over_full""".split()
-TINY = suite.adapt(
-    suite.SUITES["quick"],
-    parts=("systems", "queue", "large", "raw", "slots", "latency", "exits", "mixes"),
+PARTS = "systems", "queue", "large", "raw", "slots", "latency", "exits", "mixes"
+TINY = SUITES["quick"].changed(
     texts=12,
     alone=2,
     queues=(("imdb", 5), ("", 12)),
@@ -33,7 +32,7 @@ TINY = suite.adapt(
     peers=("sdpa",),
     repeats=1,
 )
-MACHINE = {"backend": "cpu", "processor": "abacus"}
+MACHINE = {"backend": "cpu", "processor": "abacus", "device": "cpu"}
 
 
 class Short(workload.Workload):
@@ -77,7 +76,7 @@ def record(classifier, path):
     record = Record(path, {"mix": "short"}, TINY, MACHINE)
     the_bench = Bench(Short(classifier), TINY, path.parent)
     the_bench.__dict__["_peers"] = NoPeers()
-    assert parts.run(the_bench, record)
+    assert runner.run(the_bench, record, PARTS)
     return record
 
 
@@ -89,8 +88,8 @@ class NoPeers:
 def test_the_record_holds_every_part(record, path):
     on_file = orjson.loads(path.read_bytes())
     assert on_file == record.data
-    assert set(on_file["parts"]) == set(TINY.parts)
-    rows = {part: [] for part in TINY.parts}
+    assert set(on_file["parts"]) == set(PARTS)
+    rows = {part: [] for part in PARTS}
     for row in on_file["rows"]:
         rows[row["part"]].append(row)
         assert len(row["seconds"]) == 1
@@ -141,14 +140,13 @@ def test_ratios_are_the_named_ones_and_what_is_missing_has_a_reason(record):
 
 def test_a_part_is_not_measured_twice(record, path, classifier):
     again = Record(path, {"mix": "short"}, TINY, MACHINE)
-    assert all(part in again for part in TINY.parts) and "lunch" not in again
-    only_raw = suite.adapt(TINY, parts=("raw",))
-    the_bench = Bench(Short(classifier), only_raw, path.parent)
-    assert parts.run(the_bench, again) and again.data == record.data
+    assert all(part in again for part in PARTS) and "lunch" not in again
+    the_bench = Bench(Short(classifier), TINY, path.parent)
+    assert runner.run(the_bench, again, ["raw"]) and again.data == record.data
     with pytest.raises(UserError, match=r"processor \(abacus; now slide rule\)"):
         Record(path, {"mix": "short"}, TINY, MACHINE | {"processor": "slide rule"})
     with pytest.raises(UserError, match="repeats"):
-        Record(path, {"mix": "short"}, suite.adapt(TINY, repeats=9), MACHINE)
+        Record(path, {"mix": "short"}, TINY.changed(repeats=9), MACHINE)
     with pytest.raises(UserError, match="no folder"):
         Record(path.parent / "none" / "x.json", {}, TINY, MACHINE)
     path.with_name("other.json").write_text("[]")
@@ -162,15 +160,15 @@ def test_a_part_that_fails_or_has_no_time_left_is_told(classifier, monkeypatch, 
 
     monkeypatch.setitem(parts.PARTS, "systems", fails)
     monkeypatch.setitem(parts.PARTS, "raw", lambda bench: Part([], {}, "nothing"))
-    chosen = suite.adapt(TINY, parts=("systems", "raw"))
-    record = Record(None, {}, chosen, MACHINE)
-    assert not parts.run(Bench(Short(classifier), chosen, ""), record)
+    record = Record(None, {}, TINY, MACHINE)
+    chosen = "systems", "raw"
+    assert not runner.run(Bench(Short(classifier), TINY, ""), record, chosen)
     assert "raw" in record and "systems" not in record
     note = record.data["notes"]["refill_over_static"]
     assert note == "part systems failed: ZeroDivisionError: no texts"
-    hurried = suite.adapt(TINY, parts=("raw",), minutes=-1.0)
+    hurried = TINY.changed(minutes=-1.0)
     record = Record(None, {}, hurried, MACHINE)
-    assert not parts.run(Bench(Short(classifier), hurried, ""), record)
+    assert not runner.run(Bench(Short(classifier), hurried, ""), record, ["raw"])
     assert "minutes are over" in capsys.readouterr().out
 
 
@@ -178,12 +176,12 @@ def test_a_missing_peer_is_skipped_and_said_so(record):
     part = Part(
         [], {"refill_over_static": 2.5}, "so many texts", {"PyTorch": "is away"}
     )
-    fresh = Record(None, {}, suite.adapt(TINY, shape="base"), MACHINE)
+    fresh = Record(None, {}, TINY.changed(shape="base"), MACHINE)
     fresh.add("systems", part)
     assert fresh.data["ratios"]["full_over_torch"] is None
     assert fresh.data["notes"]["full_over_torch"] == "no PyTorch: is away"
     assert fresh.data["notes"]["mfu_full"] == "part large was not run"
-    assert fresh.part("systems") == "left out: PyTorch: is away"
+    assert fresh.table("systems") == "left out: PyTorch: is away"
     (line,) = (r for r in fresh.ratios().splitlines() if "refill_over_static" in r)
     assert line.split()[1:5] == ["2.5", ">=", "2.0", "holds"]
     assert record.data["parts"]["mixes"]["skipped"] == {
@@ -193,13 +191,26 @@ def test_a_missing_peer_is_skipped_and_said_so(record):
 
 @pytest.mark.parametrize("flag", ["parts", "peers"])
 def test_a_name_that_there_is_not(flag):
+    chosen = {"parts": None, "peers": None} | {flag: ["lunch"]}
     with pytest.raises(UserError, match=f"--{flag}: no 'lunch'; there are"):
-        parts.check(suite.adapt(TINY, **{flag: ["lunch"]}))
+        runner.choose(chosen["parts"], TINY.changed(peers=chosen["peers"]))
+
+
+def test_all_parts_are_those_with_texts():
+    assert runner.choose(None, TINY) == list(PARTS)
+    assert runner.choose(None, SUITES["quick"]) == list(PARTS[:-1])
+    assert runner.choose(["mixes"], SUITES["quick"]) == ["mixes"]
+
+
+def test_a_title_names_the_processor_and_its_vector_instructions():
+    flags = {"cpu_flags": ["avx2", "avx512f"], "cores": 2}
+    record = Record(None, {}, TINY, MACHINE | flags)
+    assert record.title == "small, float32 on abacus, 2 cores, avx2 avx512f"
 
 
 def test_pictures(record, tmp_path):
     paths = speed_plots.draw(tmp_path / "plots", record.data["rows"], "a title")
-    assert [path.stem for path in paths] == list(speed_plots._PICTURES)
+    assert [path.stem for path in paths] == list(speed_plots._PLOTS)
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
     only = [row for row in record.data["rows"] if row["part"] == "latency"]
     assert [p.stem for p in speed_plots.draw(tmp_path, only, "")] == [
