@@ -4,7 +4,7 @@ Run:    python -m elbert_jax.train --config=configs/cola.py --workdir=runs/cola
         From GLUE's own files: --config.data.train_file=train.tsv
         --config.data.validation_file=dev.tsv
         --config.data.columns=source,label,mark,text
-Expect: Matthews' correlation, which chooses the best step, not yet measured.
+Expect: Matthews' correlation, which selects the best step; not yet measured.
 
 The values below, the length and the dropouts are the ALBERT paper's (Table 14).
 """

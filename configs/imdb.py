@@ -4,10 +4,10 @@ Run:    python -m elbert_jax.train --config=configs/imdb.py --workdir=runs/imdb
         From local files: --config.data.train_file=train.jsonl.gz
         --config.data.validation_file=test.jsonl.gz
         Other parts of long reviews: --config.data.truncation=head, or tail
-Expect: accuracy, not yet measured.
+Expect: accuracy; not yet measured.
 
-Learning rate and batch size are the ELBERT paper's, which states no more. The test set
-chooses the best epoch: there is no other.
+Learning rate and batch size are the ELBERT paper's, which gives no others. The test set
+selects the best epoch: there is no validation set.
 """
 
 from configs import albert_large
@@ -16,7 +16,7 @@ from configs import albert_large
 def get_config():
     config = albert_large.get_config()
     config.data.task = "imdb_reviews"
-    config.data.truncation = "head+tail"  # the best of the three to Sun et al., 2019
+    config.data.truncation = "head+tail"  # the best of the three in Sun et al., 2019
     config.learning_rate = 3e-5
     config.batch_size = 32
     config.epochs = 3

@@ -4,7 +4,7 @@ Run:    python -m elbert_jax.train --config=configs/mnli.py --workdir=runs/mnli
         From GLUE's own files: --config.data.train_file=train.tsv
         --config.data.validation_file=dev_matched.tsv,dev_mismatched.tsv
         --config.data.label_column=gold_label
-Expect: accuracy, of the matched and the mismatched half and of both, not yet measured.
+Expect: accuracy on the matched and the mismatched half, and on both; not yet measured.
 
 The values below, the length and the dropouts are the ALBERT paper's (Table 14).
 """

@@ -4,7 +4,7 @@ Run:    python -m elbert_jax.train --config=configs/mrpc.py --workdir=runs/mrpc
         From GLUE's own files: --config.data.train_file=train.tsv
         --config.data.validation_file=dev.tsv --config.data.label_column=Quality
         --config.data.text_column='#1 String' --config.data.text_pair_column='#2 String'
-Expect: F1, which chooses the best step, and accuracy, not yet measured.
+Expect: F1, which selects the best step, and accuracy; not yet measured.
 
 The values below, the length and the dropouts are the ALBERT paper's (Table 14).
 """

@@ -4,7 +4,7 @@ Run:    python -m elbert_jax.train --config=configs/qqp.py --workdir=runs/qqp
         From GLUE's own files: --config.data.train_file=train.tsv
         --config.data.validation_file=dev.tsv
         --config.data.label_column=is_duplicate
-Expect: F1, which chooses the best step, and accuracy, not yet measured.
+Expect: F1, which selects the best step, and accuracy; not yet measured.
 
 The values below, the length and the dropouts are the ALBERT paper's (Table 14).
 """

@@ -3,7 +3,7 @@
 Run:    python -m elbert_jax.train --config=configs/rte.py --workdir=runs/rte
         From GLUE's own files: --config.data.train_file=train.tsv
         --config.data.validation_file=dev.tsv
-Expect: accuracy, not yet measured.
+Expect: accuracy; not yet measured.
 
 The values below, the length and the dropouts are the ALBERT paper's (Table 14).
 """

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1] / "elbert_jax"
 LIBRARY = """
-errors filesystem interruption machine tables
+errors filesystem interruption machine settings tables
 model exits hub data inference evaluation sweeps explanation training serving
 benchmarking cli
 """.split()

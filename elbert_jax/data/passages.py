@@ -1,6 +1,7 @@
-"""Passages of tokenised documents, packed to full length, as batches to pretrain on.
+"""Pretraining batches: passages of tokenised documents, masked, in two segments.
 
-Letters: B rows of a batch, L tokens of a row, P masked positions of a row.
+Letters: B rows of a batch, L tokens of a row, P masked positions of a row, V tokens of
+the vocabulary.
 """
 
 import dataclasses
@@ -11,68 +12,60 @@ from typing import Any, NamedTuple, cast
 import grain
 import numpy as np
 
-from elbert_jax.data import masking
+from elbert_jax.data import masking, training_batches
 from elbert_jax.data.token_store import TokenStore
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
 
 _SPECIAL = 3  # [CLS] first segment [SEP] second segment [SEP]
-_SHORTEST = 8  # tokens of a passage that is worth a row
+_SHORTEST = 8  # tokens; shorter passages are left out
 
 
 class MaskedBatch(NamedTuple):
-    """B rows of L tokens, some hidden, in two segments that may be swapped."""
+    """B rows of L tokens, some of them masked, in two segments that may be swapped."""
 
     tokens: np.ndarray  # int32 [B, L], 0 at padding
     types: np.ndarray  # int32 [B, L]: 1 in the second segment
     mask: np.ndarray  # bool [B, L]: True at real tokens
-    positions: np.ndarray  # int32 [B, P]: where pieces are asked for
-    targets: np.ndarray  # int32 [B, P]: the pieces that were there
-    weight: np.ndarray  # float32 [B, P]: 1, or 0 where fewer are asked for
-    swapped: np.ndarray  # int32 [B]: 1 where the segments are in the wrong order
+    positions: np.ndarray  # int32 [B, P]: the positions to predict
+    targets: np.ndarray  # int32 [B, P]: the original tokens there
+    weight: np.ndarray  # float32 [B, P]: 1, or 0 at filler positions
+    swapped: np.ndarray  # int32 [B]: 1 where the segments are swapped
 
     @property
     def inputs(self) -> tuple[Any, Any, Any, Any]:
-        """Tokens, mask, types and positions: what a model takes."""
+        """Tokens, mask, types and positions: the model's inputs."""
         return self.tokens, self.mask, self.types, self.positions
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """What masking and the cut into segments must know of the pieces."""
+    """The special tokens, and which tokens start a word."""
 
     cls: int
     sep: int
     mask: int
     starts_word: np.ndarray  # bool [V]
-    ordinary: np.ndarray  # int64 [ordinary pieces]: ids of all but the special ones
+    ordinary: np.ndarray  # int64: ids of all tokens but the special ones
 
     @classmethod
     def of(cls, tokenizer: Tokenizer) -> "Vocabulary":
-        """Reads it off a tokenizer, of SentencePiece or of word pieces."""
-        pieces, hf = tokenizer.vocabulary(), cast(Any, tokenizer.hf)
+        """Returns the vocabulary of a SentencePiece or WordPiece tokenizer."""
+        tokens, hf = tokenizer.vocabulary(), cast(Any, tokenizer.hf)
         if hf.mask_token_id is None:
             raise UserError("the tokenizer has no [MASK]")
-        sentencepiece = any(piece.startswith("▁") for piece in pieces)
-        return cls(
-            hf.cls_token_id,
-            hf.sep_token_id,
-            hf.mask_token_id,
-            np.array(
-                [
-                    p.startswith("▁") or not sentencepiece and not p.startswith("##")
-                    for p in pieces
-                ]
-            ),
-            np.setdiff1d(np.arange(len(pieces)), hf.all_special_ids),
-        )
+        starts = np.array([token.startswith("▁") for token in tokens])
+        if not starts.any():  # WordPiece marks continuations instead
+            starts = np.array([not token.startswith("##") for token in tokens])
+        ordinary = np.setdiff1d(np.arange(len(tokens)), hf.all_special_ids)
+        return cls(hf.cls_token_id, hf.sep_token_id, hf.mask_token_id, starts, ordinary)
 
 
 class Passages:
-    """The passages of some documents: as many whole words as a row can hold.
+    """Passages of documents: consecutive whole words that fill a row.
 
-    Those under 8 tokens, at the end of a document, are left out; of a word that is
-    longer than a row, its end is.
+    A passage under 8 tokens, at the end of a document, is left out; a word longer than
+    a row is truncated.
     """
 
     def __init__(
@@ -88,14 +81,14 @@ class Passages:
 
         Args:
           store: the documents.
-          rows: int [R], which of them.
+          rows: int [R], the indices of those to use.
           vocabulary: of their tokenizer.
-          length: L, with the special pieces.
+          length: L, special tokens included.
           rate: see `masking.choose`.
           max_ngram: see `masking.choose`.
 
         Raises:
-          UserError: no document is worth a row.
+          UserError: no document has 8 tokens.
         """
         self.store, self.vocabulary, self.length = store, vocabulary, length
         self.rate, self.max_ngram = rate, max_ngram
@@ -104,18 +97,16 @@ class Passages:
         sizes = [np.minimum(np.diff(places), room) for places in cuts]
         begins = [store.offsets[row] + places[:-1] for row, places in zip(rows, cuts)]
         none = [np.zeros(0, np.int64)]
-        self.begins, self.sizes = (
-            np.concatenate(none + begins),
-            np.concatenate(none + sizes),
-        )
-        kept = self.sizes >= _SHORTEST
+        every_begin = np.concatenate(none + begins)
+        every_size = np.concatenate(none + sizes)
+        kept = every_size >= _SHORTEST
         if not kept.any():
             raise UserError(
                 f"none of {len(rows)} documents has {_SHORTEST} tokens: leave blank "
                 "lines between documents only"
             )
-        self.begins, self.sizes = self.begins[kept], self.sizes[kept]
-        self.asked = max(1, int(np.rint(rate * room)))  # P
+        self.begins, self.sizes = every_begin[kept], every_size[kept]
+        self.num_masked = max(1, int(np.rint(rate * room)))  # P
 
     def __len__(self) -> int:
         return len(self.begins)
@@ -124,7 +115,7 @@ class Passages:
         return self.store.tokens[self.store.offsets[row] : self.store.offsets[row + 1]]
 
     def batch(self, which: np.ndarray, random: np.random.Generator) -> MaskedBatch:
-        """Returns passages as a batch, cut, swapped and masked by `random`."""
+        """Returns passages as a batch, split, swapped and masked at random."""
         vocabulary, room = self.vocabulary, self.length - _SPECIAL
         sizes, column = self.sizes[which, None], np.arange(self.length)
         last = self.begins[which, None] + sizes - 1
@@ -145,14 +136,14 @@ class Passages:
         tokens[:, 0] = vocabulary.cls
         starts = vocabulary.starts_word[tokens]
         chosen = masking.choose(random, starts, maskable, self.rate, self.max_ngram)
-        hidden = masking.corrupt(
+        masked = masking.corrupt(
             random, tokens, chosen, vocabulary.mask, vocabulary.ordinary
         )
-        positions = np.argsort(~chosen, axis=1, kind="stable")[:, : self.asked]
+        positions = np.argsort(~chosen, axis=1, kind="stable")[:, : self.num_masked]
         return MaskedBatch(
-            hidden.astype(np.int32),
+            masked.astype(np.int32),
             types.astype(np.int32),
-            np.broadcast_to(column < sizes + _SPECIAL, hidden.shape),
+            np.broadcast_to(column < sizes + _SPECIAL, masked.shape),
             positions.astype(np.int32),
             np.take_along_axis(tokens, positions, axis=1).astype(np.int32),
             np.take_along_axis(chosen, positions, axis=1).astype(np.float32),
@@ -161,17 +152,18 @@ class Passages:
 
 
 def _between_words(tokens: np.ndarray, vocabulary: Vocabulary, room: int) -> np.ndarray:
-    """Returns where passages begin, and where the last one ends.
+    """Returns the start of every passage, and the end of the last one.
 
-    Segments begin and end between words too: nothing at a border tells the order.
+    Passages end between words, as segments do, so that a boundary does not reveal the
+    order of the segments.
     """
     words = np.flatnonzero(vocabulary.starts_word[tokens])
     places = np.concatenate([[0], words[words > 0], [len(tokens)]])
-    last = np.arange(len(places)) + 1  # of a passage from each place: a word, or more
-    last = np.maximum(last, np.searchsorted(places, places + room, side="right") - 1)
+    ends = np.arange(len(places)) + 1  # of a passage from each place: at least a word
+    ends = np.maximum(ends, np.searchsorted(places, places + room, side="right") - 1)
     chosen = [0]
     while chosen[-1] < len(places) - 1:
-        chosen.append(int(last[chosen[-1]]))
+        chosen.append(int(ends[chosen[-1]]))
     return places[chosen]
 
 
@@ -181,10 +173,9 @@ def _cuts(
     vocabulary: Vocabulary,
     random: np.random.Generator,
 ) -> np.ndarray:
-    """Returns where the second segment begins, [B, 1]: at any word of the middle half.
+    """Returns the start of the second segment, [B, 1]: a word of the middle half.
 
-    The ends of sentences would not do: as passages end anywhere, a full stop at the
-    end of a segment would tell the order.
+    Splitting at ends of sentences would reveal the order, as passages end anywhere.
     """
     column = np.arange(text.shape[1])
     score = random.random(text.shape) + vocabulary.starts_word[text]
@@ -193,14 +184,17 @@ def _cuts(
 
 
 def held_out(documents: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the documents to train on and those to measure on, at least one each."""
+    """Returns the indices of training and held-out documents, at least one each."""
     order = np.random.Generator(np.random.Philox(seed)).permutation(documents)
     count = min(max(1, round(share * documents)), documents - 1)
     return np.sort(order[count:]), np.sort(order[:count])
 
 
 class Plan(NamedTuple):
-    """So many batches of B passages; plans of the same ones go on where one ended."""
+    """A number of batches of B passages.
+
+    A later plan of the same passages continues where an earlier one ended.
+    """
 
     passages: Passages
     batch_size: int
@@ -208,14 +202,14 @@ class Plan(NamedTuple):
 
 
 class _Steps:
-    """The batches of all plans by their number; each is a function of the seed."""
+    """The batches of all plans by their index; each is a function of the seed."""
 
     def __init__(self, plans: Sequence[Plan], seed: int):
         self.plans, self.seed = plans, seed
         self.ends = np.cumsum([plan.steps for plan in plans])
         self.sources = list(dict.fromkeys(plan.passages for plan in plans))
         drawn = dict.fromkeys(self.sources, 0)
-        self.begins = []  # of each plan: how many of its passages were drawn before
+        self.begins = []  # of each plan: the passages drawn by earlier plans
         for passages, size, steps in plans:
             self.begins.append(drawn[passages])
             drawn[passages] += size * steps
@@ -225,11 +219,11 @@ class _Steps:
         return int(self.ends[-1])
 
     def __getitem__(self, index: int) -> MaskedBatch:
-        number = int(np.searchsorted(self.ends, index, side="right"))
-        plan = self.plans[number]
+        place = int(np.searchsorted(self.ends, index, side="right"))
+        plan = self.plans[place]
         size, source = plan.batch_size, self.sources.index(plan.passages)
-        step = index - (self.ends[number] - plan.steps)
-        sample = self.begins[number] + step * size + np.arange(size)
+        step = index - (self.ends[place] - plan.steps)
+        sample = self.begins[place] + step * size + np.arange(size)
         epoch, place = np.divmod(sample, len(plan.passages))
         which = np.array([self._order(source, e)[p] for e, p in zip(epoch, place)])
         random = np.random.Generator(np.random.Philox([self.seed, index]))
@@ -243,19 +237,14 @@ class _Steps:
 def train_iterator(
     plans: Sequence[Plan], seed: int
 ) -> grain.DatasetIterator[MaskedBatch]:
-    """Returns an iterator over the batches of all plans, shuffled by `seed`.
-
-    Its `get_state()` and `set_state(state)` resume at the very next batch.
-    """
-    source = _Steps(plans, seed)
-    options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
-    return iter(grain.MapDataset.source(source).to_iter_dataset(options))
+    """Returns a resumable iterator over the batches of all plans."""
+    return training_batches.resumable(_Steps(plans, seed))
 
 
 def eval_batches(
     passages: Passages, batch_size: int, count: int
 ) -> Iterator[MaskedBatch]:
-    """Yields `count` batches, spread evenly; the same ones at every call."""
+    """Yields `count` batches of evenly spaced passages, the same ones at every call."""
     which = np.linspace(0, len(passages) - 1, count * batch_size).astype(np.int64)
     for number, rows in enumerate(which.reshape(count, batch_size)):
         yield passages.batch(rows, np.random.Generator(np.random.Philox(number)))

@@ -1,64 +1,82 @@
-"""What a pretraining run learns from: documents in pieces, and which are held out."""
+"""The text of a pretraining run: tokenised documents, some of them held out."""
 
 import dataclasses
 import pathlib
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Int
 
 from elbert_jax.data import documents, passages, token_store
-from elbert_jax.data.corpus import Config
 from elbert_jax.data.token_store import TokenStore
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.data.vocabulary import train_tokenizer
 from elbert_jax.errors import UserError
+from elbert_jax.settings import FRACTION
+
+
+@dataclasses.dataclass(frozen=True)
+class TextConfig:
+    """Where plain text comes from, and how it is tokenised."""
+
+    files: str  # comma-separated
+    text_column: str
+    tokenizer: str  # a directory or hub id; "": trained on the files
+    vocab_size: int  # of a trained tokenizer
+    held_out: Annotated[float, FRACTION]  # share of the documents
+    seed: int  # of the choice of held-out documents
+
+    def __post_init__(self):
+        if not self.paths:
+            raise UserError(
+                "name text files in config.data.files, with commas between them"
+            )
+
+    @property
+    def paths(self) -> list[str]:
+        return [path for path in self.files.split(",") if path]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PlainText:
-    """The documents of some files, and the numbers of those in each part."""
+    """Tokenised documents, and the indices of those to train on and to evaluate on."""
 
     store: TokenStore
     train: Int[np.ndarray, " K"]
     held_out: Int[np.ndarray, " H"]
 
 
-def files(config: Config) -> list[str]:
-    """Returns the files that `config.data` names."""
-    return [file for file in config.data.files.split(",") if file]
-
-
-def tokenizer(config: Config, workdir: pathlib.Path) -> Tokenizer:
-    """Returns the one that the configuration names, or one trained on its files, once.
+def tokenizer(config: TextConfig, workdir: pathlib.Path) -> Tokenizer:
+    """Returns the configured tokenizer, or one trained on the files and kept.
 
     Raises:
       UserError: it cannot be used, or a file cannot.
     """
-    if name := config.data.tokenizer or config.init:
-        return Tokenizer.load(name)
-    column, size = config.data.text_column, config.data.vocab_size
-    named = files(config)
-    directory = workdir / "tokenizer" / documents.digest(named, column, size)
+    if config.tokenizer:
+        return Tokenizer.load(config.tokenizer)
+    column, size = config.text_column, config.vocab_size
+    name = documents.digest(config.paths, column, size)
+    directory = workdir / "tokenizer" / name
     if (directory / "spiece.model").exists():
         return Tokenizer.load(directory)
-    text = documents.read(named, column)
+    text = documents.read(config.paths, column)
     paragraphs = (paragraph for document in text for paragraph in document)
     return train_tokenizer(paragraphs, size, directory)
 
 
-def load(config: Config, pieces: Tokenizer, workdir: pathlib.Path) -> PlainText:
-    """Returns the text, tokenised once.
+def load(config: TextConfig, tokenizer: Tokenizer, workdir: pathlib.Path) -> PlainText:
+    """Returns the text, tokenised once and kept in `workdir`.
 
     Raises:
       UserError: a file cannot be used, or there is nothing to hold out.
     """
-    data = config.data
     store = token_store.build(
-        files(config), pieces, workdir / "tokens", data.text_column
+        config.paths, tokenizer, workdir / "tokens", config.text_column
     )
     if len(store) < 2:
         raise UserError(
-            "there is one document only, and none to measure on: put a blank line "
+            "there is only one document, and none to hold out: put a blank line "
             "between documents"
         )
-    return PlainText(store, *passages.held_out(len(store), data.held_out, config.seed))
+    parts = passages.held_out(len(store), config.held_out, config.seed)
+    return PlainText(store, *parts)

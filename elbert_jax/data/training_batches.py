@@ -1,8 +1,9 @@
-"""The batches of an epoch: every text once, shuffled, resumable at any of them."""
+"""Training batches: every text once an epoch, shuffled, resumable at any batch."""
 
 import functools
+import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import grain
 import numpy as np
@@ -16,46 +17,60 @@ def steps_per_epoch(encoded: Encoded, batch_size: int) -> int:
     return -(-len(encoded) // batch_size)
 
 
-class Epoch(NamedTuple):
-    """So many batches of a corpus, of those that hold every text of it once."""
+class StageTexts(NamedTuple):
+    """The texts of a training stage and the number of its batches.
+
+    The last epoch is cut where `steps` is no multiple of `steps_per_epoch`.
+    """
 
     texts: Encoded
     steps: int
 
 
-def epochs(texts: Encoded, batch_size: int, steps: int) -> list[Epoch]:
-    """Returns epochs that have so many batches together; the last may be cut."""
-    whole = steps_per_epoch(texts, batch_size)
-    return [Epoch(texts, min(whole, steps - k)) for k in range(0, steps, whole)]
+class TrainingBatches:
+    """The batches of all stages by their index; each is a function of the seed.
 
-
-class _Epochs:
-    """The batches of all epochs by their number; each is a function of the seed."""
+    An epoch holds every text once, in batches of texts of similar length; texts and
+    batches are shuffled anew each epoch, by `(seed, epoch)`.
+    """
 
     def __init__(
         self,
-        epochs: Sequence[Epoch],
+        stages: Sequence[StageTexts],
         batch_size: int,
         seed: int,
-        buckets: Sequence[int],
+        buckets: Sequence[int] = batching.BUCKETS,
     ):
-        self.epochs, self.batch_size, self.buckets = epochs, batch_size, buckets
-        self.seed = seed
-        self.ends = np.cumsum([epoch.steps for epoch in epochs])
+        self.stages, self.batch_size = stages, batch_size
+        self.seed, self.buckets = seed, buckets
+        self.lengths = [steps_per_epoch(texts, batch_size) for texts, _ in stages]
+        epochs = [-(-s.steps // length) for s, length in zip(stages, self.lengths)]
+        # Of every stage: the batches and the epochs before it.
+        self.begins = [0, *itertools.accumulate(stage.steps for stage in stages)]
+        self.epochs = [0, *itertools.accumulate(epochs)]
         self._plan = functools.lru_cache(maxsize=1)(self._make_plan)
 
     def __len__(self) -> int:
-        return int(self.ends[-1])
+        return self.begins[-1]
 
     def __getitem__(self, index: int) -> Batch:
-        epoch = int(np.searchsorted(self.ends, index, side="right"))
-        plan = self._plan(epoch)
-        texts, steps = self.epochs[epoch]
-        rows, length = plan[index - self.ends[epoch] + steps]
-        return batching.pad(texts, rows, length, self.batch_size)
+        stage = self.stage_of(index)
+        epoch, place = divmod(index - self.begins[stage], self.lengths[stage])
+        rows, length = self._plan(stage, self.epochs[stage] + epoch)[place]
+        return batching.pad(self.stages[stage].texts, rows, length, self.batch_size)
 
-    def _make_plan(self, epoch: int) -> list[tuple[np.ndarray, int]]:
-        encoded = self.epochs[epoch].texts
+    def stage_of(self, index: int) -> int:
+        """Returns the stage that the batch of an index belongs to."""
+        return int(np.searchsorted(self.begins, index, side="right")) - 1
+
+    def epochs_after(self, step: int) -> float:
+        """Returns the number of epochs that `step` >= 1 batches make."""
+        stage = self.stage_of(step - 1)
+        part = (step - self.begins[stage]) / self.lengths[stage]
+        return self.epochs[stage] + part
+
+    def _make_plan(self, stage: int, epoch: int) -> list[tuple[np.ndarray, int]]:
+        encoded = self.stages[stage].texts
         random = np.random.Generator(np.random.Philox([self.seed, epoch]))
         order = random.permutation(len(encoded))
         bucket = np.searchsorted(self.buckets, encoded.lengths[order])
@@ -64,18 +79,10 @@ class _Epochs:
         return [batches[i] for i in random.permutation(len(batches))]
 
 
-def train_iterator(
-    epochs: Sequence[Epoch],
-    batch_size: int,
-    seed: int,
-    buckets: Sequence[int] = batching.BUCKETS,
-) -> grain.DatasetIterator[Batch]:
-    """Returns an iterator over the batches of all epochs.
+def resumable(batches: Any) -> grain.DatasetIterator[Any]:
+    """Returns an iterator over indexed batches.
 
-    Every text comes once in a whole epoch, in a batch of texts of about its length;
-    texts and batches are shuffled anew each epoch, by `(seed, epoch)`. Its
-    `get_state()` and `set_state(state)` resume at the very next batch.
+    Its `get_state()` and `set_state(state)` resume at the very next batch.
     """
-    source = _Epochs(epochs, batch_size, seed, buckets)
     options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
-    return iter(grain.MapDataset.source(source).to_iter_dataset(options))
+    return iter(grain.MapDataset.source(batches).to_iter_dataset(options))

@@ -1,4 +1,4 @@
-"""Checkpoints of a training run, by Orbax: save, restore, survive a kill."""
+"""Checkpoints of a training run, written by Orbax; a kill leaves none half-written."""
 
 import contextlib
 import pathlib
@@ -16,15 +16,15 @@ _TRASH = "trash"
 
 
 class Checkpoints:
-    """A folder of numbered checkpoints: a pytree of arrays and a JSON record each.
+    """A folder of checkpoints by step: a pytree of arrays and a JSON record each.
 
     A checkpoint appears whole or not at all, whenever the process is killed.
     """
 
     def __init__(self, directory: pathlib.Path, keep: int):
         self._directory = directory.absolute()
-        # Steps that retention drops are moved here first: a kill while they are being
-        # deleted in place would leave half a checkpoint among the whole ones.
+        # Orbax moves old steps to the trash before it deletes them: a kill during a
+        # deletion in place would leave half a checkpoint among the whole ones.
         shutil.rmtree(self._directory / _TRASH, ignore_errors=True)
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep, todelete_subdir=_TRASH, cleanup_tmp_directories=True
@@ -32,19 +32,19 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(self._directory, options=options)
 
     def latest(self) -> int | None:
-        """Returns the newest step that is stored."""
+        """Returns the newest stored step."""
         return self._manager.latest_step()
 
     def save(self, step: int, arrays: Any, record: dict[str, Any]) -> None:
-        """Stores a step in the background; a step that is there already stays.
+        """Stores a step in the background; an existing step stays as it is.
 
         Raises:
-          UserError: it, or one before it, cannot be written.
+          UserError: this or an earlier checkpoint cannot be written.
         """
         if step in self._manager.all_steps():
             return
         with self._writing():
-            # A copy: on a CPU the arrays may share memory with ones donated next.
+            # A copy, as the next step donates the arrays' buffers.
             copy = jax.tree.map(np.array, arrays)
             args = ocp.args.Composite(
                 arrays=ocp.args.StandardSave(copy), record=ocp.args.JsonSave(record)
@@ -52,32 +52,29 @@ class Checkpoints:
             self._manager.save(step, args=args)
 
     def wait(self) -> None:
-        """Returns once everything that was saved is on disk."""
+        """Waits until everything that was saved is on disk."""
         with self._writing():
             self._manager.wait_until_finished()
 
-    def restore(self, step: int, like: Any) -> tuple[Any, dict[str, Any]]:
-        """Returns the arrays, shaped as the pytree `like`, and the record of a step."""
+    def restore(self, step: int, like: Any) -> Any:
+        """Returns the arrays of a step, structured as `like`."""
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        args = ocp.args.Composite(
-            arrays=ocp.args.StandardRestore(target), record=ocp.args.JsonRestore()
-        )
-        stored = self._manager.restore(step, args=args)
-        return stored["arrays"], stored["record"]
+        args = ocp.args.Composite(arrays=ocp.args.StandardRestore(target))
+        return self._manager.restore(step, args=args)["arrays"]
 
     def record(self, step: int) -> dict[str, Any]:
-        """Returns the record of a step without its arrays."""
+        """Returns the record of a step."""
         args = ocp.args.Composite(record=ocp.args.JsonRestore())
         return self._manager.restore(step, args=args)["record"]
 
     def close(self) -> None:
-        """Waits for what was saved, and ends."""
+        """Waits for what was saved, and releases the folder."""
         self.wait()
         self._manager.close()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Makes TensorStore's word of a full disk, and the like, a UserError."""
+        """Converts TensorStore's errors of the operating system to UserError."""
         try:
             yield
         except ValueError as error:

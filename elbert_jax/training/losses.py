@@ -1,4 +1,4 @@
-"""The loss of every exit, and how the exits are weighted.
+"""The losses of all exits, and their weights.
 
 Letters: B texts, C classes, D layers.
 
@@ -14,13 +14,13 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-WEIGHTINGS = ("elbert", "equal", "depth")  # of exits that learn together
+WEIGHTINGS = ("elbert", "equal", "depth")  # of exits that are trained jointly
 INITIAL_T = 4.0
 
 
 def initial_t(num_layers: int) -> Float[Array, " D-1"]:
     """Returns ELBERT's trainable t_i before training: 4 at every layer but the last."""
-    # A weak type, as of 4.0, would change in the first step: it would compile again.
+    # Of a weak type, such as that of 4.0, the second step would compile again.
     return jnp.full(num_layers - 1, INITIAL_T, jnp.float32)
 
 
@@ -30,7 +30,7 @@ def layer_weights(weighting: str, t: Float[Array, " D-1"]) -> Float[Array, " D"]
     Args:
       weighting: `elbert`: w_i = sigmoid(t_i) for i < D and w_D = D - sum of the others
         (Eq. 2); `equal`: 1; `depth`: i; `last`: 0, and 1 at D.
-      t: ELBERT's trainable variables; the other weightings use its size only.
+      t: ELBERT's trainable variables; the other weightings only use its size.
     """
     depth = t.shape[0] + 1
     if weighting == "elbert":
@@ -48,7 +48,7 @@ def layer_weights(weighting: str, t: Float[Array, " D-1"]) -> Float[Array, " D"]
 def weighted_mean(
     values: Float[Array, "D B"], weight: Float[Array, " B"]
 ) -> Float[Array, " D"]:
-    """Returns the mean over the texts, where `weight` is 0 at filler rows."""
+    """Returns the mean over the texts; `weight` is 0 at filler rows."""
     return (values * weight[None]).sum(-1) / jnp.maximum(weight.sum(), 1.0)
 
 
@@ -66,11 +66,11 @@ def layer_losses(
 def distillation(
     logits: Float[Array, "D B C"], weight: Float[Array, " B"]
 ) -> Float[Array, " D"]:
-    """Returns the mean divergence of each layer's distribution from the last one's.
+    """Returns the mean divergence of each layer's distribution from the last layer's.
 
-    It is KL(student || teacher), in nats, as the papers print it: the student's
-    probabilities weigh the logarithms (the published code of FastBERT weighs by the
-    teacher's). The teacher gets no gradient; its own divergence is 0.
+    It is KL(student || teacher), in nats, as the papers print it (the published code of
+    FastBERT computes KL(teacher || student)). The teacher gets no gradient; its own
+    divergence is 0.
     """
     log_p = jax.nn.log_softmax(logits)
     students, teacher = log_p[:-1], jax.lax.stop_gradient(log_p[-1])

@@ -1,13 +1,14 @@
-"""Methods of training: which heads a model has, what it is taught, and when it exits.
+"""Training methods: exit heads, training stages, and the exit criterion that fits them.
 
-A method is a row of `METHODS`: a shape of exit heads, lessons, and the exit that goes
-with them. A lesson is taught in a stage of its own, with its own learning rate and a
-fresh optimizer, and goes on from the best variables of the one before.
+A method is a row of `METHODS`. Each of its losses is minimised in a training stage of
+its own, with its own learning rate and a fresh optimizer, from the best variables of
+the stage before.
 
-With a frozen backbone the heads are independent of each other, and each has its own
-optimizer. So one lesson to all of them teaches each exactly what it would learn alone,
-from top to bottom or in any order, from the same batches: at the cost of one pass.
-While they learn, nothing is dropped out: a head sees what it will see when it is used.
+With a frozen backbone the exit heads are independent of each other, and each has its
+own optimizer. Training them together in one stage therefore teaches each exactly what
+it would learn alone, from top to bottom or in any order, from the same batches, at the
+cost of one forward pass. Dropout is off in that stage: a head sees what it will see at
+inference.
 
 References:
     elbert, plain: Xie et al., "ELBERT: Fast ALBERT with Confidence-Window Based Early
@@ -28,7 +29,6 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from elbert_jax.data.batching import Batch
-from elbert_jax.data.corpus import Config
 from elbert_jax.errors import UserError
 from elbert_jax.exits import (
     ConfidenceWindow,
@@ -40,48 +40,56 @@ from elbert_jax.exits import (
 )
 from elbert_jax.model import albert
 from elbert_jax.model.albert import AlbertConfig
-from elbert_jax.training import losses, stage
-from elbert_jax.training.stage import Loss, Trains
+from elbert_jax.settings import check, one_of
+from elbert_jax.training import losses
+from elbert_jax.training.train_step import Loss, Trainable, everything
 
 _HEADS = ("model", "exit_heads")
-# By what a lesson says that learns. The backbone is all but the exit heads.
-TRAINS: dict[str, Trains] = {
-    "all": stage.everything,
-    "backbone": lambda path: path[:2] != _HEADS,
+_TRAINABLE: dict[str, Trainable] = {
+    "all": everything,
+    "backbone": lambda path: path[:2] != _HEADS,  # the last layer's head included
     "heads": lambda path: path[:2] == _HEADS,
 }
 
 
 @dataclasses.dataclass(frozen=True)
-class Lesson:
-    """What is learned in a stage: a sum of the layers' losses."""
+class ExitLoss:
+    """The loss of a training stage: a weighted sum of the losses of all exits."""
 
-    learns: str  # of `TRAINS`
-    weighting: str = "equal"  # of the layers' losses; see `losses.layer_weights`
+    trains: str  # "all", "backbone" or "heads"
+    weighting: str = "equal"  # see `losses.layer_weights`
     mean: bool = False  # divide by the sum of the weights
-    from_teacher: bool = False  # the last layer's distribution, in place of labels
+    distilled: bool = False  # targets are the last layer's distribution, not the labels
 
-    def loss(self, config: AlbertConfig) -> Loss:
+    @property
+    def heads_only(self) -> bool:
+        return self.trains == "heads"
+
+    @property
+    def trainable(self) -> Trainable:
+        return _TRAINABLE[self.trains]
+
+    def bind(self, config: AlbertConfig) -> Loss:
         """Returns the loss of `{"model": Albert's parameters, "t": ELBERT's t_i}`.
 
-        Of a single layer there is no `"t"`. It measures `layer_loss`, `layer_weight`
-        and `layer_accuracy`, or from a teacher `layer_agreement`: [D] each.
+        A model of a single layer has no `"t"`. The metrics are `layer_loss`,
+        `layer_weight` and `layer_accuracy`, or `layer_agreement` with the last layer
+        if distilled: [D] each.
         """
-
         single = losses.initial_t(1)
 
         def loss(variables: Any, batch: Batch, key: Array):
             model = albert.bind(config, variables["model"])
-            logits = model(*batch.inputs, key=None if self.learns == "heads" else key)
+            logits = model(*batch.inputs, key=None if self.heads_only else key)
             labels, weight = batch.targets
-            if self.from_teacher:
+            if self.distilled:
                 by_layer = losses.distillation(logits, weight)
-                name, right = "layer_agreement", logits[-1].argmax(-1)
+                name, targets = "layer_agreement", logits[-1].argmax(-1)
             else:
                 by_layer = losses.layer_losses(logits, labels, weight)
-                name, right = "layer_accuracy", labels
+                name, targets = "layer_accuracy", labels
             weights = losses.layer_weights(self.weighting, variables.get("t", single))
-            hits = (logits.argmax(-1) == right[None]).astype(jnp.float32)
+            hits = (logits.argmax(-1) == targets[None]).astype(jnp.float32)
             total = (weights * by_layer).sum()
             return total / weights.sum() if self.mean else total, {
                 "layer_loss": by_layer,
@@ -93,70 +101,76 @@ class Lesson:
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
-    """A method of training."""
+class Method:
+    """A way to train a model with early exits."""
 
+    name: str
     exit_heads: str  # see `AlbertConfig`
-    lessons: tuple[Lesson, ...]
-    exit: Callable[[int], Criterion]  # that goes with it, by the number of layers
+    losses: tuple[ExitLoss, ...]  # one training stage each
+    exit: Callable[[int], Criterion]  # the default criterion, by the number of layers
 
     @property
     def distils(self) -> bool:
-        """Whether a lesson needs no labels."""
-        return any(lesson.from_teacher for lesson in self.lessons)
+        """Whether a stage needs no labels."""
+        return any(loss.distilled for loss in self.losses)
+
+    @property
+    def freezes(self) -> bool:
+        """Whether the exit heads are trained on a frozen backbone."""
+        return any(loss.heads_only for loss in self.losses)
 
     @property
     def weighs(self) -> bool:
-        """Whether all exits learn together, so that their weights matter."""
-        return self.lessons[0].weighting != "last"
+        """Whether all exits are trained jointly, so that their weights matter."""
+        return self.losses[0].weighting != "last"
 
 
-_ALONE = Lesson("backbone", "last")  # as ALBERT is fine-tuned
-_TOGETHER = Lesson("all")
-_FROM_LABELS = Lesson("heads")
-_FROM_TEACHER = Lesson("heads", from_teacher=True)
+_BACKBONE = ExitLoss("backbone", "last")  # ordinary fine-tuning
+_HEADS_FROM_LABELS = ExitLoss("heads")
+_HEADS_FROM_TEACHER = ExitLoss("heads", distilled=True)
+
+
+def _entropy(_: int) -> Criterion:
+    return Entropy(normalised=True)
+
 
 METHODS = {
-    "elbert": Recipe(
-        "shared", (Lesson("all", "elbert"),), lambda _: ConfidenceWindow()
-    ),
-    "plain": Recipe("shared", (_ALONE,), FixedDepth),
-    "pabee": Recipe("linear", (Lesson("all", "depth", True),), lambda _: Patience()),
-    "deebert": Recipe("pooler", (_ALONE, _FROM_LABELS), lambda _: Entropy()),
-    "fastbert": Recipe(
-        "attention", (_ALONE, _FROM_TEACHER), lambda _: Entropy(normalised=True)
-    ),
-    "sustainable_kl": Recipe(
-        "mlp", (_ALONE, _FROM_TEACHER), lambda _: Entropy(normalised=True)
-    ),
-    "sustainable_count": Recipe("mlp", (_TOGETHER,), lambda _: Count()),
+    method.name: method
+    for method in (
+        Method(
+            "elbert",
+            "shared",
+            (ExitLoss("all", "elbert"),),
+            lambda _: ConfidenceWindow(),
+        ),
+        Method("plain", "shared", (_BACKBONE,), FixedDepth),
+        Method(
+            "pabee", "linear", (ExitLoss("all", "depth", True),), lambda _: Patience()
+        ),
+        Method(
+            "deebert", "pooler", (_BACKBONE, _HEADS_FROM_LABELS), lambda _: Entropy()
+        ),
+        Method("fastbert", "attention", (_BACKBONE, _HEADS_FROM_TEACHER), _entropy),
+        Method("sustainable_kl", "mlp", (_BACKBONE, _HEADS_FROM_TEACHER), _entropy),
+        Method("sustainable_count", "mlp", (ExitLoss("all"),), lambda _: Count()),
+    )
 }
 
 
-def find(config: Config) -> Recipe:
-    """Returns the recipe of `config.method`, with `config.weighting` if that is set.
+def find(name: str, weighting: str = "") -> Method:
+    """Returns a method by name, with another weighting of the exits if that is set.
 
     Raises:
-      UserError: there is no such method, or a value beside it is of no use to it.
+      UserError: there is no such method or weighting, or the method has no weights.
     """
-    method, weighting = config.method, config.weighting
-    if method not in METHODS:
-        known = ", ".join(METHODS)
-        raise UserError(f"config.method is {method!r}; it may be {known}")
-    recipe = METHODS[method]
-    if config.data.unlabelled_file and not recipe.distils:
-        able = ", ".join(name for name, other in METHODS.items() if other.distils)
-        raise UserError(
-            f"config.data.unlabelled_file is of no use to {method}; it is to {able}"
-        )
+    check("config.method", name, one_of(METHODS))
+    check("config.weighting", weighting, one_of(("", *losses.WEIGHTINGS)))
+    method = METHODS[name]
     if not weighting:
-        return recipe
-    if weighting not in losses.WEIGHTINGS:
-        known = ", ".join(losses.WEIGHTINGS)
-        raise UserError(f"config.weighting is {weighting!r}; it may be {known}")
-    if not recipe.weighs:
-        able = ", ".join(name for name, other in METHODS.items() if other.weighs)
-        raise UserError(f"config.weighting is of no use to {method}; it is to {able}")
-    (together,) = recipe.lessons
-    together = dataclasses.replace(together, weighting=weighting)
-    return dataclasses.replace(recipe, lessons=(together,))
+        return method
+    if not method.weighs:
+        able = ", ".join(other.name for other in METHODS.values() if other.weighs)
+        raise UserError(f"config.weighting is of no use to {name}; it is to {able}")
+    (joint,) = method.losses
+    joint = dataclasses.replace(joint, weighting=weighting)
+    return dataclasses.replace(method, losses=(joint,))

@@ -1,4 +1,4 @@
-"""Where a training run's numbers go: `metrics.jsonl` and TensorBoard event files."""
+"""Training metrics in `metrics.jsonl` and TensorBoard event files."""
 
 import contextlib
 import pathlib
@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import orjson
 
+from elbert_jax import filesystem
+
 
 @contextlib.contextmanager
 def _hidden(name: str) -> Iterator[None]:
-    """In here a module that is not imported yet cannot be."""
+    """Makes the import of a module fail, unless it is imported already."""
     modules: dict[str, Any] = sys.modules
     if name in modules:
         yield
@@ -24,28 +26,26 @@ def _hidden(name: str) -> Iterator[None]:
             del modules[name]
 
 
-with _hidden("torch"):  # tensorboardX would import it, which takes seconds
+with _hidden("torch"):  # tensorboardX imports it if it can, which takes seconds
     import tensorboardX
 
 
 class MetricWriter:
-    """Appends one row a call; forgets rows after the step that a run resumes from."""
+    """Appends rows; drops those after the step that a run resumes from."""
 
     def __init__(self, workdir: pathlib.Path, resumed_from: int):
         path = workdir / "metrics.jsonl"
         if path.exists():
             kept = [row for row in _rows(path) if row["step"] <= resumed_from]
-            rewritten = path.with_suffix(".tmp")
-            rewritten.write_bytes(b"".join(map(_line, kept)))
-            rewritten.replace(path)
+            with filesystem.replacing(path) as file:
+                file.write(b"".join(map(_line, kept)))
         self._file = path.open("ab", buffering=0)
-        # Events from after that step are hidden by TensorBoard's own purge.
         self._events = tensorboardX.SummaryWriter(
             str(workdir / "tensorboard"), purge_step=resumed_from + 1
         )
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
-        """Writes scalars and per-layer arrays [D] under the names they are given."""
+        """Writes scalars and per-layer arrays [D] by name."""
         plain = {name: np.asarray(value).tolist() for name, value in values.items()}
         self._file.write(_line({"step": step} | plain))
         for name, value in plain.items():
@@ -65,7 +65,7 @@ def _rows(path: pathlib.Path) -> Iterable[dict[str, Any]]:
         try:
             yield orjson.loads(line)
         except orjson.JSONDecodeError:
-            return  # the line that a kill cut short is the last
+            return  # a kill truncated the last line
 
 
 def _line(row: Mapping[str, Any]) -> bytes:

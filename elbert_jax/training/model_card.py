@@ -1,61 +1,54 @@
-"""The README.md of a model directory: what was measured, on what, with what."""
+"""The README.md of a model directory: how it was trained, and what was measured."""
 
-from collections.abc import Mapping, Sequence
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from elbert_jax.data.corpus import Config, Corpus
+from elbert_jax.data.training_data import TrainingData
 from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.tables import markdown
+from elbert_jax.training.config import FineTuningConfig, Phase, PretrainingConfig
 
 
 def render(
     model: AlbertConfig,
-    data: Corpus,
+    data: TrainingData,
     report: Mapping[str, Any],
     exit: Mapping[str, Any],
     step: int,
-    config: Config,
+    config: FineTuningConfig,
 ) -> str:
-    """Returns the card as Markdown.
+    """Returns the card of a classifier as Markdown.
 
     Args:
       model: the model's shape.
-      data: what it was trained and measured on.
-      report: what `evaluation.report` measured on the held-out texts.
-      exit: the criterion that it was measured with, as `exit_settings` writes it.
-      step: the training step whose parameters these are.
+      data: the texts of the run.
+      report: of `curve.report` on the held-out texts, with their `parts`.
+      exit: the exit criterion of the report, as `Criterion.to_dict` gives it.
+      step: the training step of the exported parameters.
       config: of the run.
     """
     start = f"from {config.init}" if config.init else "from scratch, not pretrained"
-    depth, metric = model.num_hidden_layers, data.metric
+    depth, metric = model.num_hidden_layers, config.metric or data.metric
     exit_setting = ", ".join(f"{name} = {value}" for name, value in exit.items())
     weighting = f" (weights: {config.weighting})" if config.weighting else ""
     unlabelled = len(data.unlabelled)
     more = f", and {unlabelled:,} without labels" if unlabelled else ""
-    scores = _table(
+    parts = [
+        [f"{name}: {row[0]}", *row[1:]]
+        for name, part in report["parts"].items()
+        for row in _scores(part, depth, "early exit")
+    ]
+    scores = markdown(
         ["", *report["full_depth"], "mean exit layer", "FLOPs"],
-        _scores(report, depth, f"early exit ({exit_setting})")
-        + [
-            [f"{name}: {row[0]}", *row[1:]]
-            for name, part in report["parts"].items()
-            for row in _scores(part, depth, "early exit")
-        ],
+        _scores(report, depth, f"early exit ({exit_setting})") + parts,
     )
-    layers = _table(
-        ["layer", "accuracy"], enumerate(map(_number, report["layer_accuracy"]), 1)
-    )
-    curve = _table(
+    curve = markdown(
         ["stage 2", "delta", metric, "mean exit layer", "layers", "FLOPs"],
-        (
-            [
-                row["criterion"],
-                row["delta"],
-                _number(row[metric]),
-                f"{row['mean_exit_layer']:.2f}",
-                f"{row['layer_ratio']:.3f}",
-                f"{row['flops_ratio']:.3f}",
-            ]
-            for row in report["curve"]
-        ),
+        (_curve_row(row, metric) for row in report["curve"]),
+    )
+    layers = markdown(
+        ["layer", "accuracy"], enumerate(map(_number, report["layer_accuracy"]), 1)
     )
     return f"""---
 library_name: elbert_jax
@@ -63,15 +56,15 @@ pipeline_tag: text-classification
 ---
 # ALBERT with early exit: {", ".join(data.labels)}
 
-- Trained {start}, by the method {config.method}{weighting}; the parameters of step
-  {step}, seed {config.seed}.
+- Trained {start}, by the method {config.method.name}{weighting}; the parameters of step
+  {step}, seed {config.loop.seed}.
 - Trained on {data.train_name}: {len(data.train):,} texts{more}.
-- Measured on {data.validation_name}: {len(data.validation):,} texts, which also
+- Evaluated on {data.validation_name}: {len(data.validation):,} texts, which also
   chose the best step by {metric}.
-- Of texts beyond {config.data.max_seq_length} pieces it reads the \
+- Of texts beyond {config.data.max_seq_length} tokens it reads the \
 {config.data.truncation}.
-- {depth} layers, hidden size {model.hidden_size}, {model.vocab_size:,} pieces; exit
-  heads: {model.exit_heads}.
+- {depth} layers, hidden size {model.hidden_size}, a vocabulary of \
+{model.vocab_size:,} tokens; exit heads: {model.exit_heads}.
 
 {scores}
 
@@ -86,12 +79,12 @@ classify("some text")
 
 ## Exit curve
 
-"layers" is the mean exit layer over {depth}; "FLOPs" counts real tokens, over those of
-full depth. "none" is stage 1 alone.
+"layers" is the mean exit layer divided by {depth}; "FLOPs" counts those of real tokens,
+relative to full depth. "none" is stage 1 alone.
 
 {curve}
 
-## Every text at one layer
+## All texts exiting at the same layer
 
 {layers}
 """
@@ -99,10 +92,9 @@ full depth. "none" is stage 1 alone.
 
 def render_pretrained(
     model: AlbertConfig,
-    config: Config,
+    config: PretrainingConfig,
     *,
-    phases: Sequence[tuple[int, int, float]],
-    names: Sequence[str],
+    phases: Sequence[Phase],
     documents: int,
     tokens: int,
     effort: tuple[int, float],
@@ -113,28 +105,27 @@ def render_pretrained(
     Args:
       model: the model's shape.
       config: of the run.
-      phases: depth, length of a row and share of the steps of each.
-      names: the text files.
-      documents: number of documents in them.
+      phases: of the run, with the model's depth in place of 0.
+      documents: number of documents in the text files.
       tokens: number of tokens in them.
-      effort: tokens seen, and seconds spent.
+      effort: tokens seen in training, and seconds spent.
       scores: on held-out documents, at the depth of the last phase.
     """
+    names = [pathlib.Path(path).name for path in config.text.paths]
     seen, seconds = effort
     start = f"from {config.init}" if config.init else "from random weights"
-    schedule = _table(
+    schedule = markdown(
         ["depth", "tokens of a row", "share of the steps"],
-        [(d, length, f"{share:g}") for d, length, share in phases],
+        [(p.depth, p.length, f"{p.share:g}") for p in phases],
     )
     columns = {
         "accuracy on masked tokens": "mlm_accuracy",
         "perplexity": "mlm_perplexity",
         "accuracy of sentence order": "sop_accuracy",
     }
-    depth = phases[-1][0]
-    held_out = _table(
+    held_out = markdown(
         ["depth", *columns],
-        [[depth, *(_number(scores[name]) for name in columns.values())]],
+        [[phases[-1].depth, *_numbers(scores[name] for name in columns.values())]],
     )
     return f"""---
 library_name: elbert_jax
@@ -142,8 +133,8 @@ pipeline_tag: fill-mask
 ---
 # ALBERT, pretrained on {", ".join(names)}
 
-- Trained {start} on masked tokens and sentence order; seed {config.seed}.
-- {documents:,} documents of {tokens:,} tokens, {config.data.held_out:.0%} of the
+- Trained {start} on masked tokens and sentence order; seed {config.loop.seed}.
+- {documents:,} documents of {tokens:,} tokens, {config.text.held_out:.0%} of the
   documents held out.
 - {seen:,} tokens seen in {config.steps:,} steps; {seconds / 3600:.2f} hours.
 - {model.num_hidden_layers} layers that share their weights, hidden size
@@ -165,14 +156,21 @@ Fine-tune it: `python -m elbert_jax.train --config=... --config.init=DIR`.
 
 def _scores(report: Mapping[str, Any], depth: int, exit_name: str) -> list[list[Any]]:
     full, point = report["full_depth"], report["at_exit"]
+    exits = [f"{point['mean_exit_layer']:.2f}", f"{point['flops_ratio']:.3f}"]
     return [
-        ["full depth", *map(_number, full.values()), depth, 1],
-        [
-            exit_name,
-            *(_number(point[name]) for name in full),
-            f"{point['mean_exit_layer']:.2f}",
-            f"{point['flops_ratio']:.3f}",
-        ],
+        ["full depth", *_numbers(full.values()), depth, 1],
+        [exit_name, *_numbers(point[name] for name in full), *exits],
+    ]
+
+
+def _curve_row(row: Mapping[str, Any], metric: str) -> list[Any]:
+    return [
+        row["criterion"],
+        row["delta"],
+        _number(row[metric]),
+        f"{row['mean_exit_layer']:.2f}",
+        f"{row['layer_ratio']:.3f}",
+        f"{row['flops_ratio']:.3f}",
     ]
 
 
@@ -180,6 +178,5 @@ def _number(value: float) -> str:
     return f"{value:.4f}"
 
 
-def _table(header: Sequence[str], rows: Any) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+def _numbers(values: Iterable[float]) -> list[str]:
+    return [_number(value) for value in values]

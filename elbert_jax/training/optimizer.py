@@ -1,4 +1,4 @@
-"""The optimizer: AdamW or LAMB with warm-up and decay, and ELBERT's t_i beside it."""
+"""The optimizer: AdamW or LAMB for the model, Adam for ELBERT's t_i; schedules."""
 
 from collections.abc import Hashable
 from typing import Any
@@ -14,16 +14,16 @@ OPTIMIZERS: dict[str, Any] = {"adamw": optax.adamw, "lamb": optax.lamb}
 def decay_mask(params: Params) -> Params:
     """Returns True where weight decay applies: matrices, not biases or LayerNorms."""
 
-    def decays(path: Any, _: Any) -> bool:
-        return path[-1].key in ("kernel", "embedding")  # a stack of biases is 2D too
+    def decays(path: Any, _: Any) -> bool:  # by name, as stacked biases are 2D too
+        return path[-1].key in ("kernel", "embedding")
 
     return jax.tree.map_with_path(decays, params)
 
 
-def learning_rate(
+def warmup_decay(
     peak: float, total_updates: int, warmup_ratio: float
 ) -> optax.Schedule:
-    """Returns a linear rise from 0 to `peak`, and a fall to 0 after the last update."""
+    """Returns a linear warm-up from 0 to `peak`, then a linear decay to 0."""
     warmup = round(warmup_ratio * total_updates)
     rise = optax.linear_schedule(0.0, peak, max(1, warmup))
     fall = optax.linear_schedule(peak, 0.0, max(1, total_updates - warmup))
@@ -31,18 +31,15 @@ def learning_rate(
 
 
 def by_row(tx: optax.GradientTransformation) -> optax.GradientTransformation:
-    """Returns an optimizer of stacked parameters: one for each row of the first axis.
+    """Returns an optimizer that treats each row of stacked parameters on its own.
 
-    So the rows learn together what each would learn alone, clipping included.
+    Stacked models are so trained as each would be alone, clipping included.
     """
     return optax.GradientTransformation(jax.vmap(tx.init), jax.vmap(tx.update))
 
 
 def _scale_by_rate() -> optax.GradientTransformationExtraArgs:
-    """Multiplies updates by the `rate` that comes with them.
-
-    So the rate is no constant of a compiled step, and one serves every schedule.
-    """
+    """Multiplies updates by the argument `rate`, so that it is no compiled constant."""
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any):
         del params
@@ -60,17 +57,18 @@ def build(
     t_learning_rate: float = 0.0,
     stacked: bool = False,
 ) -> optax.GradientTransformation:
-    """Returns the optimizer of `{"model": parameters}`, with ELBERT's t_i as `"t"`.
+    """Returns the optimizer of `{"model": parameters}` and, if present, ELBERT's `"t"`.
 
     Its `update` takes the learning rate of the model as `rate`.
 
     Args:
-      name: of `OPTIMIZERS`, for the model.
+      name: the model's optimizer, one of `OPTIMIZERS`.
       weight_decay: of the model's matrices.
       clip_norm: largest global norm of the model's gradient.
       accumulate: batches whose gradients are averaged into one update.
-      t_learning_rate: of the t_i, which learn by Adam without decay (ELBERT: 1e-2).
-      stacked: the model's parameters are several models', row by row; see `by_row`.
+      t_learning_rate: of the t_i, trained by Adam without decay (ELBERT: 1e-2).
+      stacked: the first axis of the model's parameters stacks independent models,
+        which are optimised separately; see `by_row`.
     """
     model = optax.chain(
         optax.clip_by_global_norm(clip_norm),

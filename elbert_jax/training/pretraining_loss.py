@@ -12,7 +12,7 @@ from jaxtyping import Array
 from elbert_jax.data.passages import MaskedBatch
 from elbert_jax.model import pretraining_heads
 from elbert_jax.model.albert import AlbertConfig
-from elbert_jax.training.stage import Loss
+from elbert_jax.training.train_step import Loss
 
 
 def make(config: AlbertConfig, depth: int, remat: bool) -> Loss:

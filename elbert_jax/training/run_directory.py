@@ -1,4 +1,4 @@
-"""A run's folder belongs to one configuration, in its config.json, and one process."""
+"""A run's folder belongs to one configuration, one data set and one process."""
 
 import contextlib
 import errno
@@ -8,20 +8,20 @@ from collections.abc import Iterator
 from typing import Any
 
 from elbert_jax import filesystem
-from elbert_jax.data.corpus import Config
 from elbert_jax.errors import UserError
+from elbert_jax.settings import Config
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}
 
 
 @contextlib.contextmanager
 def claimed(workdir: pathlib.Path) -> Iterator[None]:
-    """Makes the folder, and keeps other processes out of it.
+    """Makes the folder, and locks it against other processes.
 
     Raises:
-      UserError: another process trains there, or something cannot be written there.
+      UserError: another process trains there, or it cannot be written.
     """
-    with filesystem.writing(str(workdir)):
+    with filesystem.writing(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
         lock = open(workdir / "lock", "w")
     with lock:
@@ -32,45 +32,39 @@ def claimed(workdir: pathlib.Path) -> Iterator[None]:
         )
         try:
             yield
-        except OSError as error:  # a full disk, perhaps
+        except OSError as error:
             if error.errno not in _DISK:
                 raise
             name = error.filename or workdir
             raise UserError(f"{name} cannot be written: {error.strerror}") from error
 
 
-def keep(workdir: pathlib.Path, config: Config, texts: str, *, begun: bool) -> None:
-    """Writes down whose the folder is from now on.
-
-    Args:
-      workdir: the folder.
-      config: the run's configuration.
-      texts: a hash of its texts.
-      begun: whether there are checkpoints.
+def record(
+    workdir: pathlib.Path, config: Config, fingerprint: str, *, resumed: bool
+) -> None:
+    """Writes the configuration and the hash of the data that the folder belongs to.
 
     Raises:
-      UserError: the run has begun with other texts.
+      UserError: the run is resumed, and began with other data.
     """
     path = workdir / "texts"
-    if begun and path.exists() and path.read_text() != texts:
+    if resumed and path.exists() and path.read_text() != fingerprint:
         raise UserError(
             f"the texts of the run in {workdir} have changed since it began: name "
             "another --workdir"
         )
-    for name, content in (
-        (path, texts),
-        (workdir / "config.json", config.to_json(indent=2)),
-    ):
-        with filesystem.replacing(str(name)) as file:
+    contents = {path: fingerprint, workdir / "config.json": config.to_json(indent=2)}
+    for name, content in contents.items():
+        with filesystem.replacing(name) as file:
             file.write(content.encode())
 
 
-def refuse_other(workdir: pathlib.Path, config: Config) -> None:
-    """Raises a UserError where the folder holds a run with another configuration."""
+def check_config(workdir: pathlib.Path, config: Config) -> None:
+    """Raises a UserError if the folder holds a run with another configuration."""
     path = workdir / "config.json"
     if not path.exists():
         return
-    # An infinite value is no JSON to orjson.
+    # Not orjson, which refuses infinite values.
     stored, mine = json.loads(path.read_bytes()), json.loads(config.to_json())
     differ = ", ".join(sorted(_differences(stored, mine, "config")))
     if differ:

@@ -1,66 +1,69 @@
-"""The train loop: batches to a model directory, through kills, for any objective."""
+"""The training loop: from batches to a model directory, for any objective."""
 
 import contextlib
+import os
 import pathlib
-import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import grain
 import jax
 import tqdm
 
-from elbert_jax import interruption, machine
-from elbert_jax.data.corpus import Config
+from elbert_jax import filesystem, interruption, machine
 from elbert_jax.errors import UserError
-from elbert_jax.model.config import DTYPES
-from elbert_jax.training import optimizer, run_directory
+from elbert_jax.settings import Config
+from elbert_jax.training import run_directory
 from elbert_jax.training.checkpoints import Checkpoints
+from elbert_jax.training.config import LoopConfig
 from elbert_jax.training.metric_writer import MetricWriter
-from elbert_jax.training.stage import Course, Stage, TrainState
+from elbert_jax.training.stage import StageRun, TrainingStage
+from elbert_jax.training.train_step import TrainState
 
-GRADIENT = 3  # the cost of a forward pass with its gradient, in forward passes
+GRADIENT = 3  # cost of a forward and a backward pass, in forward passes
 
 
 class Evaluation(NamedTuple):
-    """What held-out data say of the model."""
+    """The result of an evaluation on held-out data."""
 
     row: dict[str, Any]  # for the logs
-    score: float  # a stage's variables of the highest one are kept
-    sentence: str  # for the user
+    score: float  # the variables with a stage's highest score are kept
+    message: str  # for the terminal
 
 
 class Effort(NamedTuple):
-    """What training has cost so far, over all starts of a run."""
+    """The cost of training so far, over all starts of a run."""
 
-    tokens: int  # real ones, without padding
+    tokens: int  # without padding
     seconds: float  # in training steps
 
 
 class Objective(Protocol):
-    """What is trained for. `fit` knows no more of it than this."""
+    """What is trained: the interface between the loop and a task."""
 
-    stages: Sequence[Stage]  # each goes on from the best variables of the one before
-    dtype: str  # of the computation
-    texts: str  # a hash of all that is learned from and measured on
-    t_learning_rate: float  # of ELBERT's t_i, where they are among the variables
+    fingerprint: str  # hash of all training and evaluation data
+
+    @property
+    def stages(self) -> Sequence[TrainingStage]:
+        """The stages; each starts from the best variables of the one before."""
+        ...
 
     def variables(self) -> Any:
-        """Returns what is trained, before the first step: {"model": ..., ...}."""
+        """Returns the variables before the first step: {"model": ..., ...}."""
         ...
 
     def batches(self) -> grain.DatasetIterator[Any]:
-        """Returns the batches of all stages."""
+        """Returns a resumable iterator over the batches of all stages."""
         ...
 
     def flops(self, batch: Any, step: int) -> float:
-        """Returns the cost of a step over the real tokens, its gradient included."""
+        """Returns the FLOPs of a step on the real tokens of a batch."""
         ...
 
     def evaluate(self, variables: Any, step: int) -> Evaluation:
-        """Measures the variables on held-out data after `step` steps."""
+        """Evaluates the variables after `step` steps on held-out data."""
         ...
 
     def export(
@@ -70,188 +73,161 @@ class Objective(Protocol):
         ...
 
 
-_AT_LEAST_ONE = ("accumulate", "log_every", "checkpoint_every")
-
-
-def check(
-    config: Config, at_least_one: Sequence[str], at_least_zero: Sequence[str]
+def run(
+    config: Config,
+    workdir: str | pathlib.Path,
+    loop: LoopConfig,
+    make_objective: Callable[[pathlib.Path], Objective],
 ) -> None:
-    """Raises a UserError where a setting of the loop, or one of these, cannot be."""
-    least = dict.fromkeys((*_AT_LEAST_ONE, *at_least_one), 1)
-    least |= dict.fromkeys(("seed", *at_least_zero), 0)
-    for name, bound in least.items():
-        value = getattr(config, name)
-        if value < bound:
-            raise UserError(f"config.{name} is {value}; it must be at least {bound}")
-    if not 0 <= config.warmup_ratio <= 1:
-        raise UserError(f"config.warmup_ratio is {config.warmup_ratio}, not in [0, 1]")
-    for name, known in ("optimizer", optimizer.OPTIMIZERS), ("dtype", DTYPES):
-        if config[name] not in known:
-            these = ", ".join(known)
-            raise UserError(f"config.{name} is {config[name]!r}; it may be {these}")
+    """Trains an objective, and leaves a model directory in `workdir/model`.
 
-
-def is_finished(config: Config, workdir: pathlib.Path) -> bool:
-    """Returns, and says, whether the folder holds the finished model of a run.
-
-    Raises:
-      UserError: the folder holds a run with another configuration.
-    """
-    run_directory.refuse_other(workdir, config)
-    if (workdir / "model").exists():
-        print(f"nothing to do: the finished model is in {workdir / 'model'}")
-        return True
-    return False
-
-
-def fit(config: Config, workdir: pathlib.Path, objective: Objective) -> None:
-    """Trains for `objective`, and leaves a model directory in `workdir/model`.
-
-    Started again after a kill, it goes on from the newest checkpoint and gives the
-    losses of a run that was never stopped; a signal makes it keep one first.
+    Started again after a kill, it resumes from the newest checkpoint and gives the
+    losses of a run that was never stopped. A signal makes it save a checkpoint first.
 
     Args:
-      config: the run's.
-      workdir: is `run_directory.claimed`.
-      objective: what is trained for.
+      config: the whole configuration, which a second start must repeat.
+      workdir: gets checkpoints, logs and the model.
+      loop: the loop's part of `config`.
+      make_objective: reads the data of the run; it may keep files in the workdir.
 
     Raises:
-      UserError: the loss is not finite, or the batches do not make one update, or the
-        run began on other texts.
+      UserError: the data or the workdir cannot be used, the run began with another
+        configuration or other data, or the loss is not finite.
     """
-    fewest = min((stage.steps for stage in objective.stages if stage.steps), default=0)
-    if 0 < fewest < config.accumulate:
-        raise UserError(
-            f"config.accumulate is {config.accumulate}, and there are only {fewest} "
-            "batches: nothing would be learned"
+    workdir = pathlib.Path(os.path.expanduser(workdir)).absolute()
+    run_directory.check_config(workdir, config)
+    if (workdir / "model").exists():
+        print(f"nothing to do: the finished model is in {workdir / 'model'}")
+        return
+    with run_directory.claimed(workdir):
+        objective = make_objective(workdir)
+        this = _Run(loop, workdir, objective)
+        run_directory.record(
+            workdir, config, objective.fingerprint, resumed=this.has_checkpoint
         )
-    run = _Run(config, workdir, objective)
-    run_directory.keep(workdir, config, objective.texts, begun=run.begun)
-    run.fit()
-    run.export()
+        this.export(*this.fit())
 
 
 class _Run:
-    """One training run: what stays the same from its first step to its last."""
+    """One training run, from its newest checkpoint to the exported model."""
 
-    def __init__(self, config: Config, workdir: pathlib.Path, objective: Objective):
+    def __init__(self, config: LoopConfig, workdir: pathlib.Path, objective: Objective):
         self.config, self.workdir, self.objective = config, workdir, objective
-        folder = workdir / "checkpoints"
-        self.courses: list[Course] = []
+        fewest = min(stage.steps for stage in objective.stages)
+        if fewest < config.accumulate:
+            raise UserError(
+                f"config.accumulate is {config.accumulate}, and there are only "
+                f"{fewest} batches: nothing would be learned"
+            )
+        directory = workdir / "checkpoints"
+        self.stages: list[StageRun] = []
         self.total = 0
         for number, stage in enumerate(objective.stages):
-            best = folder / f"best_{number}"
-            rate = objective.t_learning_rate
-            self.courses.append(Course(stage, config, self.total, best, rate))
+            best = directory / f"best_{number}"
+            self.stages.append(StageRun(stage, config, self.total, best))
             self.total += stage.steps
-        self.latest = Checkpoints(folder / "latest", keep=2)
+        self.latest = Checkpoints(directory / "latest", keep=2)
+        self.key = jax.random.fold_in(jax.random.key(config.seed), 1)
 
     @property
-    def begun(self) -> bool:
-        """Whether there is something to go on from."""
-        stored = self.latest, *(course.best for course in self.courses)
+    def has_checkpoint(self) -> bool:
+        stored = self.latest, *(stage.best for stage in self.stages)
         return any(each.latest() is not None for each in stored)
 
-    def fit(self) -> None:
-        """Trains from the newest checkpoint, if there is one, to the last step."""
-        config, objective = self.config, self.objective
+    def fit(self) -> tuple[int, Any]:
+        """Trains from the newest checkpoint, if there is one, to the last step.
+
+        Returns:
+          The step of the last stage's best variables, and the variables.
+        """
         first, effort = self.latest.latest() or 0, Effort(0, 0.0)
-        # The one that the checkpoint is of.
-        course = self._course(min(max(first, 1), self.total))
-        state, batches = course.start(objective.variables()), objective.batches()
+        self.batches = self.objective.batches()
         if first:
-            state, record = self.latest.restore(first, state)
-            batches.set_state(record["batches"])
+            record = self.latest.record(first)
+            self.batches.set_state(record["batches"])
             effort = Effort(*record["effort"])
-            print(f"going on from step {first} of {self.total}")
-        key = jax.random.fold_in(jax.random.key(config.seed), 1)
+            print(f"resuming from step {first} of {self.total}")
+        self.meter = _Meter(self.objective, self.config.dtype, effort)
         with (
             contextlib.closing(self.latest),
-            contextlib.closing(MetricWriter(self.workdir, first)) as writer,
+            contextlib.closing(MetricWriter(self.workdir, first)) as self.writer,
             interruption.waiting(),
-            tqdm.tqdm(total=self.total, initial=first, unit="batch") as bar,
+            tqdm.tqdm(total=self.total, initial=first, unit="batch") as self.bar,
         ):
-            meter = _Meter(objective, effort)
-            for step in range(first + 1, self.total + 1):
-                if step > course.end:
-                    _, variables, _ = course.restore_best(state.params)
-                    course = self._course(step)
-                    state = course.start(variables)
-                batch = next(batches)
-                rate = course.rate(step)
-                state, measured = course.train_step(step)(state, batch, key, rate)
-                meter.count(batch, step)
-                bar.update()
-                evaluates = course.evaluates(step)
-                stops = interruption.asked()
-                keeps = evaluates or stops or step % config.checkpoint_every == 0
-                if keeps or step % config.log_every == 0:
-                    self._check(state)
-                    rates = meter.read()
-                    row = {"learning_rate": rate}
-                    writer.write(step, row | jax.device_get(measured) | rates)
-                    shown = {"loss": f"{measured['loss']:.3f}"} | {
-                        "tokens/s": f"{rates['tokens_per_second']:,.0f}",
-                        "MFU": f"{rates['mfu']:.2f}",
-                    }
-                    bar.set_postfix(shown, refresh=False)
-                if evaluates:
-                    self._evaluate(course, step, state.params, writer, meter.effort)
-                if keeps:
-                    record = {"batches": batches.get_state(), "effort": meter.effort}
-                    self.latest.save(step, state, record)
-                    meter.reset()  # neither is training
-                if stops:
-                    kept = f"step {step} of {self.total} is kept"
-                    advice = f"{kept}: the same command goes on from there"
-                    tqdm.tqdm.write(advice, file=sys.stderr)
-                    raise KeyboardInterrupt
+            best, variables = 0, self.objective.variables()
+            for stage in self.stages:
+                if first < stage.end:
+                    state = stage.initial_state(variables)
+                    if first > stage.begin:
+                        state = self.latest.restore(first, state)
+                    self._train(stage, state, max(first, stage.begin))
+                best, variables = stage.restore_best(variables)
+        return best, variables
 
-    def _course(self, step: int) -> Course:
-        return next(course for course in self.courses if step <= course.end)
+    def _train(self, stage: StageRun, state: TrainState, done: int) -> None:
+        """Takes the steps of a stage after `done`."""
+        config = self.config
+        self.meter.reset()
+        for step in range(done + 1, stage.end + 1):
+            batch, rate = next(self.batches), stage.learning_rate(step)
+            state, measured = stage.train_step(step)(state, batch, self.key, rate)
+            self.meter.count(batch, step)
+            self.bar.update()
+            evaluates, stops = stage.evaluates(step), interruption.asked()
+            saves = evaluates or stops or step % config.checkpoint_every == 0
+            if saves or step % config.log_every == 0:
+                self._log(step, state, {"learning_rate": rate} | measured)
+            if evaluates:
+                self._evaluate(stage, step, state.params)
+            if saves:
+                effort, position = self.meter.effort, self.batches.get_state()
+                record = {"batches": position, "effort": effort}
+                self.latest.save(step, state, record)
+                self.meter.reset()  # neither evaluating nor saving is training
+            if stops:
+                message = f"saved step {step} of {self.total}; the same command resumes"
+                tqdm.tqdm.write(message, file=sys.stderr)
+                raise KeyboardInterrupt
 
-    def _evaluate(
-        self,
-        course: Course,
-        step: int,
-        variables: Any,
-        writer: MetricWriter,
-        effort: Effort,
-    ) -> None:
-        evaluation = self.objective.evaluate(variables, step)
-        record = {"score": evaluation.score, "effort": effort}
-        course.keep_if_best(step, variables, record)
-        writer.write(step, evaluation.row)
-        tqdm.tqdm.write(evaluation.sentence)
-
-    def _check(self, state: TrainState) -> None:
-        if step := int(state.not_finite_at):
+    def _log(self, step: int, state: TrainState, measured: dict[str, Any]) -> None:
+        if bad := int(state.not_finite_at):
             raise UserError(
-                f"the loss is not finite at step {step}: try a lower "
+                f"the loss is not finite at step {bad}: try a lower "
                 "config.learning_rate, or a longer config.warmup_ratio, in a new "
                 f"--workdir (the last checkpoint is of step {self.latest.latest()})"
             )
+        rates = self.meter.read()
+        measured = jax.device_get(measured)
+        self.writer.write(step, measured | rates)
+        shown = {
+            "loss": f"{measured['loss']:.3f}",
+            "tokens/s": f"{rates['tokens_per_second']:,.0f}",
+            "MFU": f"{rates['mfu']:.2f}",
+        }
+        self.bar.set_postfix(shown, refresh=False)
 
-    def export(self) -> None:
-        """Writes the last stage's best variables as a model directory, whole."""
-        shapes = jax.eval_shape(self.objective.variables)
-        step, variables, record = self.courses[-1].restore_best(shapes)
-        directory = self.workdir / "model.tmp"
-        shutil.rmtree(directory, ignore_errors=True)
-        effort = Effort(*record["effort"])
-        self.objective.export(directory, variables, step, effort)
-        directory.rename(self.workdir / "model")
-        for course in self.courses:
-            course.best.close()
-        print(f"the model of step {step} is in {self.workdir / 'model'}")
+    def _evaluate(self, stage: StageRun, step: int, variables: Any) -> None:
+        evaluation = self.objective.evaluate(variables, step)
+        stage.keep_if_best(step, variables, evaluation.score)
+        self.writer.write(step, evaluation.row)
+        tqdm.tqdm.write(evaluation.message)
+
+    def export(self, step: int, variables: Any) -> None:
+        """Writes the variables of a step as a model directory."""
+        model = self.workdir / "model"
+        with filesystem.creating_directory(model) as directory:
+            self.objective.export(directory, variables, step, self.meter.effort)
+        for stage in self.stages:
+            stage.best.close()
+        print(f"the model of step {step} is in {model}")
 
 
 class _Meter:
-    """What training costs, and how fast it is since it was last read or reset."""
+    """The cost of training, and its speed since the last reading or reset."""
 
-    def __init__(self, objective: Objective, effort: Effort):
+    def __init__(self, objective: Objective, dtype: str, effort: Effort):
         self.objective, self.effort = objective, effort
-        self.peak = machine.peak_flops(objective.dtype)
+        self.peak = machine.peak_flops(dtype)
         self.reset()
 
     def reset(self) -> None:

@@ -61,7 +61,7 @@ def test_every_configuration_holds_known_values(name, monkeypatch):
     shape = {name: value for name, value in config.model.items() if value is not None}
     AlbertConfig(**shape)
     if base == "default":
-        exit = methods.find(config).exit(12)
+        exit = methods.find(config.method, config.weighting).exit(12)
         registry.chosen(config.exit.to_dict(), exit)
         assert config.metric in ("", *metrics.NAMES)
         assert config.data.truncation in tokenization.TRUNCATIONS

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from elbert_jax.data import batching, training_batches
 from elbert_jax.data.batching import Encoded
+from elbert_jax.data.training_batches import StageTexts, TrainingBatches
 from elbert_jax.data.vocabulary import train_tokenizer
 
 BUCKETS = (4, 8, 16)
@@ -54,6 +55,11 @@ def taken(batches):
     return np.concatenate([b.index[b.weight > 0] for b in batches]).tolist()
 
 
+def train(stages, batch_size, seed):
+    batches = TrainingBatches(stages, batch_size, seed, BUCKETS)
+    return training_batches.resumable(batches)
+
+
 many_lengths = st.lists(st.integers(1, 16), min_size=1, max_size=40)
 
 
@@ -61,8 +67,7 @@ many_lengths = st.lists(st.integers(1, 16), min_size=1, max_size=40)
 def test_an_epoch_holds_every_text_once(lengths, batch_size, seed):
     encoded = corpus(lengths)
     steps = training_batches.steps_per_epoch(encoded, batch_size)
-    epochs = training_batches.epochs(encoded, batch_size, 3 * steps)
-    batches = list(training_batches.train_iterator(epochs, batch_size, seed, BUCKETS))
+    batches = list(train([StageTexts(encoded, 3 * steps)], batch_size, seed))
     assert len(batches) == 3 * steps
     for epoch in range(3):
         part = batches[epoch * steps : (epoch + 1) * steps]
@@ -84,8 +89,7 @@ def test_a_restored_iterator_goes_on_with_the_next_batch(lengths, batch_size, st
     steps = 2 * training_batches.steps_per_epoch(encoded, batch_size)
 
     def start():
-        epochs = training_batches.epochs(encoded, batch_size, steps)
-        return training_batches.train_iterator(epochs, batch_size, 7, BUCKETS)
+        return train([StageTexts(encoded, steps)], batch_size, 7)
 
     first = start()
     stop = min(stop, len(list(start())))
@@ -102,47 +106,40 @@ def test_a_restored_iterator_goes_on_with_the_next_batch(lengths, batch_size, st
 
 
 def test_epochs_and_seeds_differ_and_repeat():
-    epochs = training_batches.epochs(corpus([5] * 50), 8, 14)
-
     def order(seed):
-        return taken(training_batches.train_iterator(epochs, 8, seed, BUCKETS))
+        return taken(train([StageTexts(corpus([5] * 50), 14)], 8, seed))
 
     assert order(0) == order(0)
     assert order(0) != order(1)
     assert order(0)[:50] != order(0)[50:]
 
 
-def test_an_epoch_may_have_texts_of_its_own():
+def test_a_stage_may_have_texts_of_its_own():
     one, other = corpus([5] * 7), corpus([3, 12] * 5)
     both = batching.joined(one, other)
     assert len(both) == 17 and both.lengths.tolist() == [5] * 7 + [3, 12] * 5
     np.testing.assert_array_equal(both.tokens[both.offsets[7] :], other.tokens)
-    epochs = training_batches.epochs(one, 4, 4) + training_batches.epochs(both, 4, 5)
-    batches = list(training_batches.train_iterator(epochs, 4, 0, BUCKETS))
+    batches = list(train([StageTexts(one, 4), StageTexts(both, 5)], 4, 0))
     assert len(batches) == 2 + 2 + 5
     for first, last, texts in ((0, 2, 7), (2, 4, 7), (4, 9, 17)):
         assert sorted(taken(batches[first:last])) == list(range(texts))
 
 
-def test_an_epoch_may_be_cut():
-    texts = corpus([5] * 7)
-    epochs = training_batches.epochs(texts, 4, 3)
-    assert [epoch.steps for epoch in epochs] == [2, 1]
-    cut = list(training_batches.train_iterator(epochs, 4, 0, BUCKETS))
-    whole = training_batches.train_iterator(
-        training_batches.epochs(texts, 4, 4), 4, 0, BUCKETS
-    )
-    for batch, same in zip(cut, whole):
-        np.testing.assert_array_equal(batch.index, same.index)
-    assert len(cut) == 3
+def test_the_last_epoch_of_a_stage_may_be_cut():
+    texts, other = corpus([5] * 7), corpus([5] * 9)
+    cut = TrainingBatches([StageTexts(texts, 3), StageTexts(other, 3)], 4, 0, BUCKETS)
+    assert len(cut) == 6
+    whole = list(train([StageTexts(texts, 4), StageTexts(other, 3)], 4, 0))
+    for index, same in enumerate([*whole[:3], *whole[4:]]):  # epochs are numbered alike
+        np.testing.assert_array_equal(cut[index].index, same.index)
+    epochs = [cut.epochs_after(step) for step in range(1, 7)]
+    np.testing.assert_allclose(epochs, [0.5, 1, 1.5, 2 + 1 / 3, 2 + 2 / 3, 3])
+    assert [cut.stage_of(index) for index in range(6)] == [0, 0, 0, 1, 1, 1]
 
 
 def test_batches_of_all_lengths_are_mixed():
-    epochs = training_batches.epochs(corpus([3] * 400 + [12] * 400), 8, 100)
-    lengths = [
-        b.tokens.shape[1]
-        for b in training_batches.train_iterator(epochs, 8, 0, BUCKETS)
-    ]
+    stage = StageTexts(corpus([3] * 400 + [12] * 400), 100)
+    lengths = [batch.tokens.shape[1] for batch in train([stage], 8, 0)]
     assert 20 < sum(lengths[:50]) / 4 - 50 < 130  # of 0 (all short) to 150
 
 
@@ -177,11 +174,7 @@ def test_a_text_is_never_cut_silently():
     with pytest.raises(ValueError, match="17 tokens exceeds the last bucket, 16"):
         list(batching.eval_batches(corpus([17]), 2, BUCKETS))
     with pytest.raises(ValueError, match="17 tokens exceeds the last bucket, 16"):
-        next(
-            training_batches.train_iterator(
-                training_batches.epochs(corpus([17]), 2, 1), 2, 0, BUCKETS
-            )
-        )
+        next(train([StageTexts(corpus([17]), 1)], 2, 0))
 
 
 def test_buckets_end_at_the_longest_length():

@@ -1,4 +1,4 @@
-"""Methods of training: what each stage sums up, moves, and leaves as it is."""
+"""Training methods: what each stage minimises, trains, and freezes."""
 
 import json
 
@@ -14,9 +14,9 @@ from elbert_jax.exits import Entropy, FixedDepth
 from elbert_jax.hub import operating_point, pretrained
 from elbert_jax.model import albert
 from elbert_jax.model.albert import AlbertConfig
-from elbert_jax.training import finetuning, methods, optimizer, stage
+from elbert_jax.training import finetuning, methods, optimizer, train_step
 from elbert_jax.training.checkpoints import Checkpoints
-from elbert_jax.training.methods import METHODS, Lesson
+from elbert_jax.training.methods import METHODS, ExitLoss
 from tests import runs
 
 pytestmark = pytest.mark.usefixtures("optax_promotes")
@@ -56,7 +56,7 @@ def batch(seed: int = 0) -> Batch:
 
 
 SIGMOID = 1 / (1 + np.exp(-np.array([0.5, -0.5])))
-WEIGHTS = {  # by method, of its only lesson on all layers
+WEIGHTS = {  # by method, of its first loss
     "elbert": [*SIGMOID, 3 - SIGMOID.sum()],
     "plain": [0, 0, 1],
     "pabee": np.array([1, 2, 3]) / 6,
@@ -65,49 +65,47 @@ WEIGHTS = {  # by method, of its only lesson on all layers
 }
 
 
-@pytest.mark.parametrize("method", WEIGHTS)
-def test_the_first_lesson_is_a_weighted_sum_of_cross_entropies(method):
-    recipe = METHODS[method]
-    config = shaped(recipe.exit_heads)
-    loss = jax.jit(recipe.lessons[0].loss(config))
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_the_first_loss_is_a_weighted_sum_of_cross_entropies(name):
+    method = METHODS[name]
+    config = shaped(method.exit_heads)
+    loss = jax.jit(method.losses[0].bind(config))
     total, measured = loss(variables(config), batch(), jax.random.key(1))
-    want = np.dot(WEIGHTS[method], measured["layer_loss"])
+    want = np.dot(WEIGHTS[name], measured["layer_loss"])
     assert total == pytest.approx(want, rel=1e-5)
 
 
-def run(config, lesson, steps, *, loss=None, name="adamw", clip_norm=1.0):
-    """Returns the variables before and after some steps, and the last loss."""
-    heads = lesson.learns == "heads"
+def run(config, loss, steps, *, function=None, name="adamw", clip_norm=1.0):
+    """Returns the variables before and after some steps, and the last metrics."""
     tx = optimizer.build(
         name=name,
         weight_decay=0.1,
         clip_norm=clip_norm,
         accumulate=1,
         t_learning_rate=0.01,
-        stacked=heads,
+        stacked=loss.heads_only,
     )
-    trains = methods.TRAINS[lesson.learns]
-    train_step = stage.make_train_step(loss or lesson.loss(config), tx, trains)
-    given = variables(config)
-    before = jax.tree.map(np.array, given)  # a copy: the state is donated
-    learning, _ = stage.split(given, trains)
-    zero, also = jnp.zeros(2, jnp.int32)
-    state = stage.TrainState(zero, also, given, tx.init(learning))
+    function = function or loss.bind(config)
+    step = train_step.make_train_step(function, tx, loss.trainable)
+    before = variables(config)
+    state = train_step.initial_state(before, tx, loss.trainable)
     for number in range(steps):
-        state, measured = train_step(
+        state, measured = step(
             state, batch(number), jax.random.key(2), np.float32(0.01)
         )
     return before, state.params, measured
 
 
 @pytest.mark.parametrize(
-    ("learns", "from_teacher"), [("backbone", False), ("heads", False), ("heads", True)]
+    "loss",
+    [
+        ExitLoss("backbone", "last"),
+        ExitLoss("heads"),
+        ExitLoss("heads", distilled=True),
+    ],
 )
-def test_what_is_frozen_keeps_its_bits_and_the_rest_moves(learns, from_teacher):
-    lesson = Lesson(
-        learns, "equal" if learns == "heads" else "last", False, from_teacher
-    )
-    before, after, _ = run(shaped("mlp"), lesson, 2)
+def test_what_is_frozen_keeps_its_bits_and_the_rest_moves(loss):
+    before, after, _ = run(shaped("mlp"), loss, 2)
     assert jax.tree.structure(before) == jax.tree.structure(after)
     for path, old in jax.tree.leaves_with_path(before):
         new = after
@@ -115,24 +113,24 @@ def test_what_is_frozen_keeps_its_bits_and_the_rest_moves(learns, from_teacher):
             new = new[key.key]
         keys = tuple(key.key for key in path)
         is_head = keys[:2] == ("model", "exit_heads")
-        frozen = is_head != (learns == "heads") or keys == ("t",)
+        frozen = is_head != loss.heads_only or keys == ("t",)
         assert np.array_equal(old, new) == frozen, keys
 
 
 @pytest.mark.parametrize("name", ["adamw", "lamb"])
 def test_heads_learn_together_what_each_learns_alone(name):
     """So it is the same to train them from top to bottom, one after the other."""
-    config, lesson = shaped("mlp"), Lesson("heads", from_teacher=True)
+    config, loss = shaped("mlp"), ExitLoss("heads", distilled=True)
     settings = {"name": name, "clip_norm": 1e-2}  # small, so that clipping matters
-    _, together, _ = run(config, lesson, 4, **settings)
-    whole = lesson.loss(config)
+    _, together, _ = run(config, loss, 4, **settings)
+    whole = loss.bind(config)
     for head in (1, 0):
 
         def alone(variables, batch, key):
             _, measured = whole(variables, batch, key)
             return measured["layer_loss"][head], measured
 
-        _, after, _ = run(config, lesson, 4, loss=alone, **settings)
+        _, after, _ = run(config, loss, 4, function=alone, **settings)
         got, want = (
             ravel_pytree(jax.tree.map(lambda x: x[head], v["model"]["exit_heads"]))[0]
             for v in (after, together)
@@ -140,12 +138,12 @@ def test_heads_learn_together_what_each_learns_alone(name):
         np.testing.assert_allclose(got, want, rtol=0, atol=1e-6)
 
 
-def test_every_method_has_a_shape_lessons_and_an_exit():
-    assert {recipe.exit_heads for recipe in METHODS.values()} == {
+def test_every_method_has_exit_heads_and_a_criterion():
+    assert {method.exit_heads for method in METHODS.values()} == {
         "shared", "linear", "pooler", "attention", "mlp",
     }  # fmt: skip
-    for recipe in METHODS.values():
-        assert recipe.exit(7).rules
+    for method in METHODS.values():
+        assert method.exit(7).rules
     assert METHODS["plain"].exit(7) == FixedDepth(7)
 
 
@@ -192,7 +190,7 @@ def test_heads_start_from_the_best_backbone_which_keeps_its_bits(finished):
     loaded = pretrained.load(workdir / "model")
     folder = Checkpoints(workdir / "checkpoints" / "best_0", keep=1)
     shapes = jax.eval_shape(lambda: variables(loaded.config) | {"model": loaded.params})
-    stored, _ = folder.restore(folder.latest() or 0, shapes)
+    stored = folder.restore(folder.latest() or 0, shapes)
     folder.close()
     heads = loaded.params.pop("exit_heads"), stored["model"].pop("exit_heads")
     jax.tree.map(np.testing.assert_array_equal, loaded.params, stored["model"])
@@ -253,7 +251,7 @@ def test_interrupted_within_and_between_stages_it_gives_the_same(
         ({"epochs": 0, "method": "deebert"}, "config.init must name it"),
         (
             {"method": "pabee", "model": {"num_hidden_layers": 1}},
-            "config.model: exit_heads 'linear' want 2 layers",
+            "config.model: exit_heads 'linear' needs 2 layers",
         ),
         (
             {"method": "deebert", "exit": {"threshold": -1.0}},
@@ -270,10 +268,8 @@ def test_a_mistake_in_the_configuration_is_named(tmp_path, change, message):
 
 
 def test_a_weighting_may_be_another():
-    config = runs.default.get_config()
-    config.method, config.weighting = "pabee", "equal"
-    (lesson,) = methods.find(config).lessons
-    assert lesson == Lesson("all", "equal", mean=True)
+    (loss,) = methods.find("pabee", "equal").losses
+    assert loss == ExitLoss("all", "equal", mean=True)
 
 
 @pytest.mark.parametrize("method", ["plain", "elbert"])

@@ -128,7 +128,7 @@ def test_the_models_gradient_is_clipped_at_the_norm_and_t_does_not_count():
     ],
 )
 def test_learning_rate_rises_and_falls(total, ratio, want):
-    schedule = optimizer.learning_rate(2.0, total, ratio)
+    schedule = optimizer.warmup_decay(2.0, total, ratio)
     rates = [np.asarray(schedule(update)) for update in range(total + 1)]
     np.testing.assert_allclose(rates, 2 * np.array(want), rtol=1e-6)
 

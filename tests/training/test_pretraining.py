@@ -94,8 +94,8 @@ def test_a_signal_makes_it_keep_the_step_and_gives_the_same_losses(
         start, config, whole, tmp_path / "work", monkeypatch, (33,), stop
     )
     told = capsys.readouterr()
-    assert "step 34 of 60 is kept: the same command goes on from there" in told.err
-    assert "going on from step 34 of 60" in told.out
+    assert "saved step 34 of 60; the same command resumes" in told.err
+    assert "resuming from step 34 of 60" in told.out
 
 
 def test_the_card_says_what_was_seen(finished):
@@ -105,7 +105,7 @@ def test_the_card_says_what_was_seen(finished):
     assert "from random weights" in card and "books.txt" in card
     assert f"{seen:,} tokens seen in 60 steps" in card
     # Two tables, one of two phases, one of the scores at the last one's depth.
-    assert card.count("\n| ") == (2 + 2) + (2 + 1) and "\n| 2 | " in card
+    assert card.count("\n| ") == (2 + 2) + (2 + 1) and "\n| 2 " in card
 
 
 def test_fine_tuning_goes_on_from_it(finished, tmp_path, capsys):

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from configs import ag_news, default, mnli, mrpc
-from elbert_jax.data import corpus, sources
+from elbert_jax.data import sources, training_data
 from elbert_jax.data.example import Example
+from elbert_jax.data.training_data import DataConfig
 from elbert_jax.data.vocabulary import train_tokenizer
 from elbert_jax.errors import UserError
+from elbert_jax.settings import section
 
 
 @pytest.fixture(scope="module")
@@ -19,14 +21,15 @@ def vocabulary(tmp_path_factory):
 
 @pytest.fixture
 def load(vocabulary, tmp_path, monkeypatch):
-    """Returns the function that loads a configuration's corpus, files by name."""
+    """Returns a function that loads the data of a configuration, from these files."""
     monkeypatch.chdir(tmp_path)
 
     def load(config, files=(), **data):
         for name, lines in dict(files).items():
             (tmp_path / name).write_text("\n".join(lines) + "\n")
         config.data.update(data | {"tokenizer": str(vocabulary)})
-        return corpus.load(config, tmp_path)
+        parsed = section(DataConfig, config.data, "config.data")
+        return training_data.load(parsed, tmp_path)
 
     return load
 
@@ -85,7 +88,7 @@ def test_ag_news_as_names_here_and_as_numbers_there(load, capsys):
     assert got.labels == ("World", "Sports", "Business", "Sci/Tech")
     np.testing.assert_array_equal(got.train.labels, [1, 0, 3])
     np.testing.assert_array_equal(got.validation.labels, [3, 2, 0])
-    assert "train.tsv: 1 texts are held out too" in capsys.readouterr().err
+    assert "train.tsv: dropped 1 texts that are held out too" in capsys.readouterr().err
 
 
 def test_texts_that_are_all_held_out(load):

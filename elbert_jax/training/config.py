@@ -1,0 +1,191 @@
+"""The configurations of training runs, parsed once and validated."""
+
+import dataclasses
+import math
+import operator
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple
+
+from elbert_jax.data.pretraining_text import TextConfig
+from elbert_jax.data.training_data import DataConfig
+from elbert_jax.errors import UserError
+from elbert_jax.evaluation import metrics
+from elbert_jax.exits import Criterion, registry
+from elbert_jax.hub import pretrained
+from elbert_jax.model.config import DTYPES, AlbertConfig
+from elbert_jax.settings import FRACTION, SHARE, Config, at_least, one_of, section
+from elbert_jax.training import methods, optimizer
+from elbert_jax.training.methods import Method
+
+_Positive = Annotated[int, at_least(1)]
+_NonNegative = Annotated[int, at_least(0)]
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopConfig:
+    """The settings of the training loop and its optimizer."""
+
+    seed: _NonNegative
+    dtype: Annotated[str, one_of(DTYPES)]  # of the computation
+    accumulate: _Positive  # batches per update
+    optimizer: Annotated[str, one_of(optimizer.OPTIMIZERS)]
+    warmup_ratio: Annotated[float, SHARE]  # of the updates of a stage
+    weight_decay: float
+    clip_norm: float  # largest global norm of the gradient
+    log_every: _Positive  # steps
+    checkpoint_every: _Positive  # steps
+
+
+@dataclasses.dataclass(frozen=True)
+class FineTuningConfig:
+    """A fine-tuning run; `configs/default.py` explains its keys."""
+
+    loop: LoopConfig
+    data: DataConfig
+    model: Mapping[str, Any]  # fields of AlbertConfig
+    method: Method
+    weighting: str  # as configured; "": the method's own
+    exit: Mapping[str, Any]  # see `registry.chosen`
+    init: str
+    metric: Annotated[str, one_of(("", *metrics.NAMES))]
+    batch_size: _Positive
+    eval_batch_size: _Positive
+    epochs: _NonNegative
+    steps: _NonNegative
+    learning_rate: float
+    t_learning_rate: float
+    head_epochs: _Positive
+    head_learning_rate: float
+
+    def __post_init__(self):
+        if self.heads_only and not (self.init and self.method.freezes):
+            able = ", ".join(m.name for m in methods.METHODS.values() if m.freezes)
+            raise UserError(
+                "config.epochs is 0, which trains only the exit heads of a fine-tuned "
+                f"model: only {able} can, and config.init must name it"
+            )
+        self.criterion(1)
+
+    @property
+    def heads_only(self) -> bool:
+        """Whether the run only adds exit heads to a fine-tuned model."""
+        return self.epochs == 0
+
+    def criterion(self, num_layers: int) -> Criterion:
+        """Returns the exit criterion that the model directory recommends."""
+        try:
+            return registry.chosen(self.exit, self.method.exit(num_layers))
+        except ValueError as error:
+            raise UserError(f"config.exit: {error}") from error
+
+
+def fine_tuning(config: Config) -> FineTuningConfig:
+    """Parses the configuration of a fine-tuning run.
+
+    Raises:
+      UserError: names the value that cannot be used.
+    """
+    tokenizer = config.data.tokenizer or config.init
+    method = methods.find(config.method, config.weighting)
+    if config.data.unlabelled_file and not method.distils:
+        able = ", ".join(m.name for m in methods.METHODS.values() if m.distils)
+        raise UserError(
+            f"config.data.unlabelled_file is of no use to {method.name}; it is to "
+            f"{able}"
+        )
+    return section(
+        FineTuningConfig,
+        config,
+        loop=section(LoopConfig, config),
+        data=section(DataConfig, config.data, "config.data", tokenizer=tokenizer),
+        model=_set_values(config.model),
+        method=method,
+        exit=config.exit.to_dict(),
+    )
+
+
+class Phase(NamedTuple):
+    """A row of `config.phases`: a depth and a row length for a share of the steps."""
+
+    depth: int  # layer applications; 0: those of the model
+    length: int  # tokens of a row
+    share: float  # of the steps, relative to the other phases
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskingConfig:
+    """How tokens are masked; see `masking.choose`."""
+
+    mask_rate: Annotated[float, FRACTION]
+    max_ngram: _Positive
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainingConfig:
+    """A pretraining run; `configs/pretrain_default.py` explains its keys."""
+
+    loop: LoopConfig
+    text: TextConfig
+    masking: MaskingConfig
+    model: Mapping[str, Any]  # fields of AlbertConfig
+    phases: tuple[Phase, ...]
+    init: str
+    export_dtype: Annotated[str, one_of(pretrained.DTYPES)]
+    remat: bool
+    steps: _Positive
+    batch_tokens: _Positive
+    learning_rate: float
+    eval_every: _Positive
+    eval_tokens: _Positive
+
+
+def pretraining(config: Config) -> PretrainingConfig:
+    """Parses the configuration of a pretraining run.
+
+    Raises:
+      UserError: names the value that cannot be used.
+    """
+    data, seed = config.data, config.seed
+    tokenizer = data.tokenizer or config.init
+    return section(
+        PretrainingConfig,
+        config,
+        loop=section(LoopConfig, config),
+        text=section(TextConfig, data, "config.data", tokenizer=tokenizer, seed=seed),
+        masking=section(MaskingConfig, data, "config.data"),
+        model=_set_values(config.model),
+        phases=_phases(config.phases),
+    )
+
+
+def _phases(rows: Any) -> tuple[Phase, ...]:
+    try:
+        phases = tuple(
+            Phase(operator.index(depth), operator.index(length), float(share))
+            for depth, length, share in rows
+        )
+    except (TypeError, ValueError):
+        phases = ()
+    good = [p.depth >= 0 and p.length >= 16 and 0 < p.share < math.inf for p in phases]
+    if not good or not all(good):
+        raise UserError(
+            f"config.phases is {rows}; it must hold rows of (depth >= 0, "
+            "length >= 16, share of the steps > 0)"
+        )
+    return phases
+
+
+def _set_values(config: Config) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if value is not None}
+
+
+def albert_config(model: Mapping[str, Any], **others: Any) -> AlbertConfig:
+    """Returns the shape that `config.model` and other fields describe.
+
+    Raises:
+      UserError: names the value that cannot be used.
+    """
+    try:
+        return AlbertConfig(**model, **others)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"config.model: {error}") from error
