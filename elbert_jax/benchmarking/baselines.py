@@ -16,9 +16,11 @@ from jaxtyping import Array
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Batch, Encoded, Room, room
 from elbert_jax.exits import Criterion
-from elbert_jax.inference import buckets, engine
+from elbert_jax.inference import engine, slots
 from elbert_jax.inference.classifier import Classifier
+from elbert_jax.inference.padded_texts import PaddedTexts
 from elbert_jax.inference.predictions import Predictions
+from elbert_jax.inference.tasks import Classification
 from elbert_jax.model import albert
 from elbert_jax.model.albert import AlbertConfig, Params
 
@@ -29,7 +31,7 @@ _SIZES = 8  # of a shrinking batch; each compiles
 def _batches(
     classifier: Classifier, encoded: Encoded, max_batch_size: Room | None = None
 ) -> Iterator[tuple[np.ndarray, int]]:
-    lengths = classifier.layout.buckets or batching.fitting_lengths(
+    lengths = classifier.padded_lengths or batching.fitting_lengths(
         encoded.lengths, lambda _: 1, classifier.max_length
     )
     most = max_batch_size or room(classifier.slots, _MIN_BATCH)
@@ -43,22 +45,18 @@ def static_batches(
 
     It is the engine on queues that are no longer than its slots.
     """
-    config, criterion = classifier.config, classifier.exit
+    config, task = classifier.config, Classification(classifier.exit)
     predictions = Predictions.empty(config, len(encoded))
     ids, finished = np.arange(len(encoded), dtype=np.int32), []
     for rows, length in _batches(classifier, encoded, max_batch_size):
-        _, exited = engine.advance(
-            classifier.params,
-            engine.start(config, criterion, len(rows), length),
-            buckets.queue(encoded, rows, ids, length, len(rows)),
-            criterion,
-            0,
-            config=config,
-        )
+        texts = PaddedTexts.pad(encoded, ids, rows, length)
+        queue = jax.tree.map(lambda x: x[0], texts.deal(1, len(rows)))
+        empty = slots.start(config, task, len(rows), length)
+        params = classifier.params
+        _, exited = engine.advance(params, empty, queue, task, config=config)
         finished.append(exited)
     for exited in finished:  # the first wait for the device
-        predictions.take(exited)
-        predictions.count(exited)
+        predictions.add(engine.compact(exited))
     return predictions
 
 

@@ -22,8 +22,12 @@ from elbert_jax.benchmarking.bench import (
 )
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Encoded, Room
-from elbert_jax.inference.buckets import Ladder
+from elbert_jax.inference import predictions
+from elbert_jax.inference.buckets import Buckets
 from elbert_jax.inference.classifier import Classifier
+from elbert_jax.inference.predictions import Predictions
+from elbert_jax.inference.session import Session
+from elbert_jax.inference.tasks import Classification
 
 _LARGE = 17408  # tokens of a batch at most: with one text less, still over 16,384
 _POOL = 4  # texts drawn for each one chosen by its length
@@ -99,7 +103,7 @@ def large(bench: Bench) -> Part:
     """Times full depth in batches of 16,384 tokens and more, some of a long queue's."""
     mix, count, batches = bench.suite.large
     texts, classifier = bench.texts(count, mix), bench.classifier()
-    lengths = classifier.layout.buckets_for(texts.lengths)
+    lengths = classifier.fitting_lengths(texts.lengths, len(texts))
 
     def most(length: np.ndarray) -> np.ndarray:
         return np.asarray(_LARGE // length)
@@ -142,11 +146,11 @@ def slots(bench: Bench) -> Part:
     """Times full depth and slot refill by the number of slots; texts of one length."""
     sizes, compared = bench.suite.sizes, []
     texts = _of_median_length(bench, _ROUNDS * max(sizes))
-    lengths = bench.classifier().layout.buckets_for(texts.lengths)
+    lengths = bench.classifier().fitting_lengths(texts.lengths, len(texts))
     for size in sizes:
         classifier, most = bench.classifier(slots=size), _exactly(size)
         full = partial(classifier.full_depth, max_batch_size=most, lengths=lengths)
-        refill = _ladder(classifier, lengths, size).answer
+        refill = partial(_refill, classifier, lengths, size)
         compared += [
             System(FULL, full, texts, size),
             System(REFILL, refill, texts, size),
@@ -221,14 +225,16 @@ def _exactly(size: int) -> Room:
     return lambda length: np.full_like(length, size)
 
 
-def _ladder(classifier: Classifier, lengths: Sequence[int], slots: int) -> Ladder:
-    """Returns the engine with so many slots, whatever the lengths and the texts."""
-    return Ladder(
+def _refill(
+    classifier: Classifier, lengths: Sequence[int], slots: int, encoded: Encoded
+) -> Predictions:
+    """Predicts with a given number of slots, whatever the texts' number and lengths."""
+    session = Session(
+        Classification(classifier.exit),
         classifier.params,
         classifier.config,
-        classifier.exit,
-        lengths,
-        [slots] * len(lengths),
-        unroll=classifier.layout.budget.unroll,
-        mesh=classifier.layout.mesh,
+        Buckets(tuple(lengths), (slots,) * len(lengths)),
+        classifier.mesh,
+        unroll=classifier.budget.unroll,
     )
+    return predictions.predict(session, encoded)

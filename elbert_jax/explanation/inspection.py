@@ -161,7 +161,7 @@ def trace(
     )
     if encoded.truncated:
         warnings.warn(f"the text is cut to {longest} tokens", stacklevel=2)
-    buckets = classifier.layout.buckets or batching.bucket_lengths(longest)
+    buckets = classifier.padded_lengths or batching.bucket_lengths(longest)
     room = next(b for b in buckets if b >= len(encoded.tokens))
     batch = batching.pad(encoded, np.zeros(1, np.int64), room)
     seen = look(classifier.config, classifier.params, batch)

@@ -1,12 +1,11 @@
-"""How many tokens go through the layer together: laid down, or measured.
+"""Token budget of a device: how many slots a batch has, fixed or auto-tuned.
 
-Letters: N slots, L tokens, K layer-steps to a turn of the loop.
+Letters: N slots, L tokens, K layer-steps for each turn of the engine's loop.
 """
 
 import contextlib
 import dataclasses
 import hashlib
-import os
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,51 +15,66 @@ import jax.numpy as jnp
 import numpy as np
 import orjson
 
-from elbert_jax import machine
+from elbert_jax import filesystem, machine
 from elbert_jax.data import batching
 from elbert_jax.errors import UserError
 from elbert_jax.exits import FixedDepth
 from elbert_jax.inference import engine
-from elbert_jax.inference.engine import Queue
-from elbert_jax.model.albert import AlbertConfig, Params
+from elbert_jax.inference.slots import Queue
+from elbert_jax.inference.tasks import Classification
+from elbert_jax.model.albert import Params
+from elbert_jax.model.config import AlbertConfig
 
-_TEXTS_PER_SLOT = 16  # fewer, and the drain at the end would be long
-_LENGTH = 32  # of the rows that are measured
-_NEARLY_BEST, _FAIR = 0.97, 0.7  # of the best rate: for `tokens`, and for `few`
+_UNROLL = 4  # K on a GPU
+_MIN_TEXTS_PER_SLOT = 16  # fewer, and the drain at the end would be long
+_LENGTH = 32  # tokens of the texts that are timed
+_NEARLY_BEST, _FAIR = 0.97, 0.7  # of the best rate: for `tokens`, `min_tokens`
 _REPEATS = 5
 
 
-class Budget(NamedTuple):
-    """How much a device takes at once."""
+class TokenBudget(NamedTuple):
+    """How many tokens a device computes in one layer-step: fixed or auto-tuned."""
 
-    tokens: int  # N x L
-    few: int  # a batch of fewer is hardly faster: drains are not shortened beyond it
+    tokens: int  # N x L at most
+    min_tokens: int  # a smaller batch is hardly faster
     unroll: int = 1  # K
 
     @classmethod
-    def usual(cls, tokens: int) -> "Budget":
-        """Returns the budget of so many tokens, unmeasured."""
-        return cls(tokens, -(-tokens // 8))
+    def fixed(cls, slots: int) -> "TokenBudget":
+        """Returns the budget of so many texts of 16 tokens, not measured.
+
+        On a GPU the host reads the loop's predicate at every turn, so that several
+        layer-steps share one.
+        """
+        tokens = slots * batching.USUAL_LENGTH
+        unroll = 1 if jax.default_backend() == "cpu" else _UNROLL
+        return cls(tokens, -(-tokens // 8), unroll)
 
     def slots(self, length: int, texts: int | None = None) -> int:
-        """Returns N for rows of L tokens, of which there are so many (None: endless).
+        """Returns N for texts of L tokens.
 
-        At the end of a run slots stand empty, for longer the more there are: the fewer
-        texts, the fewer slots, by powers of four, as every N compiles.
+        While the last texts drain, slots stand empty, and for longer the more there
+        are: few texts get few slots, in powers of four, as every N compiles.
+
+        Args:
+          length: L.
+          texts: how many there are; None: a stream without end.
         """
         most = max(1, self.tokens // length)
         if texts is None:
             return most
-        fewest = min(texts, -(-self.few // length))
-        wanted = max(texts // _TEXTS_PER_SLOT, fewest, 1)
+        least = min(texts, -(-self.min_tokens // length))
+        wanted = max(texts // _MIN_TEXTS_PER_SLOT, least, 1)
         return min(4 ** ((wanted.bit_length() - 1) // 2), most)
 
 
-def choose(slots: int | str | None, params: Params, config: AlbertConfig) -> Budget:
-    """Returns the budget for so many texts of 16 tokens.
+def choose(
+    slots: int | str | None, params: Params, config: AlbertConfig
+) -> TokenBudget:
+    """Returns the token budget for a number of slots.
 
     Args:
-      slots: how many, or "auto": what `measured` finds; None: 64 on a CPU, else 2,048.
+      slots: texts of 16 tokens; "auto": see `measured`; None: 64 on a CPU, else 2,048.
       params: the model's parameters.
       config: its shape.
 
@@ -77,25 +91,23 @@ def choose(slots: int | str | None, params: Params, config: AlbertConfig) -> Bud
         slots = 0
     if slots < 1:
         raise UserError("slots: give a number, 1 or more, or auto")
-    return Budget.usual(slots * batching.USUAL_LENGTH)
+    return TokenBudget.fixed(slots)
 
 
-def measured(params: Params, config: AlbertConfig) -> Budget:
-    """Returns the budget that is fastest for this model here.
+def measured(params: Params, config: AlbertConfig) -> TokenBudget:
+    """Returns the budget that is fastest for a model's shape on this device.
 
-    It is measured once, in some ten seconds, for a machine and a model's shape, and
-    kept in the user's cache folder.
+    It is measured once, in about ten seconds, and kept in the user's cache folder.
     """
     path = machine.cache_folder() / f"budget-{_key(config)}.json"
     try:
-        return Budget(**orjson.loads(path.read_bytes()))
+        return TokenBudget(**orjson.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError):
         budget = _measure(params, config)
-    temporary = path.with_suffix(f".{os.getpid()}")
-    with contextlib.suppress(OSError):  # then it is measured anew
+    with contextlib.suppress(OSError, UserError):  # it is measured again next time
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(orjson.dumps(budget._asdict()))
-        temporary.replace(path)
+        with filesystem.replacing(str(path)) as file:
+            file.write(orjson.dumps(budget._asdict()))
     return budget
 
 
@@ -105,37 +117,37 @@ def _key(config: AlbertConfig) -> str:
     return hashlib.blake2b(orjson.dumps([shape, device]), digest_size=8).hexdigest()
 
 
-def _measure(params: Params, config: AlbertConfig) -> Budget:
-    """Times the engine at growing budgets, then with more steps to a turn."""
+def _measure(params: Params, config: AlbertConfig) -> TokenBudget:
+    """Times the engine at growing budgets, then with more steps for each turn."""
     most = 4096 if jax.default_backend() == "cpu" else 1 << 17
     sizes = [_LENGTH << step for step in range((most // _LENGTH).bit_length())]
     rate = _rate_of(params, config)
     rates: dict[int, float] = {}
     for size in sizes:
         try:
-            rates[size] = rate(Budget(size, size))
+            rates[size] = rate(TokenBudget(size, size))
         except jax.errors.JaxRuntimeError:  # out of memory
             if not rates:
                 raise
             break
         if rates[size] < _NEARLY_BEST * max(rates.values()):
-            break  # larger batches leave the cache
+            break  # larger batches do not fit the cache
     best = max(rates.values())
-    tokens, few = (
+    tokens, min_tokens = (
         next(size for size, each in rates.items() if each >= share * best)
         for share in (_NEARLY_BEST, _FAIR)
     )
-    turns = {k: rate(Budget(tokens, few, k)) for k in (1, 2, 4)}
+    turns = {k: rate(TokenBudget(tokens, min_tokens, k)) for k in (1, 2, 4)}
     best = max(turns.values())
     unroll = next(k for k, each in turns.items() if each >= _NEARLY_BEST * best)
-    return Budget(tokens, few, unroll)
+    return TokenBudget(tokens, min_tokens, unroll)
 
 
-def _rate_of(params: Params, config: AlbertConfig) -> Callable[[Budget], float]:
+def _rate_of(params: Params, config: AlbertConfig) -> Callable[[TokenBudget], float]:
     depth, draw = config.num_hidden_layers, np.random.default_rng(0)
 
-    def rate(budget: Budget) -> float:
-        """Returns layers a second, times texts, of a full batch with exits."""
+    def rate(budget: TokenBudget) -> float:
+        """Returns slot-steps per second, with texts that exit at random layers."""
         slots = budget.slots(_LENGTH)
         texts = 2 * slots
         exits = draw.integers(1, depth + 1, texts).astype(np.int32)
@@ -145,10 +157,10 @@ def _rate_of(params: Params, config: AlbertConfig) -> Callable[[Budget], float]:
         queue = Queue(tokens, np.zeros_like(tokens), full, ids, count)
 
         def run() -> int:
-            _, finished = engine.run(
+            finished = engine.run(
                 params,
                 queue,
-                FixedDepth(exits),
+                Classification(FixedDepth(exits)),
                 config=config,
                 slots=slots,
                 unroll=budget.unroll,

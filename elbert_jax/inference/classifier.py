@@ -1,8 +1,6 @@
 """Text in, labels out: a model directory, its tokenizer and the slot engine."""
 
-import collections
 import dataclasses
-import itertools
 import os
 import pathlib
 import warnings
@@ -11,35 +9,33 @@ from typing import Any, cast
 
 import numpy as np
 import scipy.special
-import tqdm
-from jaxtyping import Float
 
 from elbert_jax import exits
 from elbert_jax.data import batching
-from elbert_jax.data.batching import Encoded, Room
+from elbert_jax.data.batching import Encoded
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
 from elbert_jax.exits import Criterion
 from elbert_jax.hub import operating_point, pretrained
-from elbert_jax.inference import capacity, full_depth, text_chunks
-from elbert_jax.inference.buckets import Ladder, device_mesh
-from elbert_jax.inference.layout import Layout
-from elbert_jax.inference.predictions import Predictions
+from elbert_jax.inference import text_chunks
+from elbert_jax.inference.engine import Finished
+from elbert_jax.inference.predictor import Predictor
 from elbert_jax.inference.text_chunks import Text, TextChunks
-from elbert_jax.model.albert import AlbertConfig, Params
+from elbert_jax.model.albert import Params
+from elbert_jax.model.config import AlbertConfig
 
 Result = dict[str, Any]
 
-_CHUNK = 16384  # texts of a stream that are tokenised, sorted and answered together
-_WAITING = 2  # chunks with a text that has not left; then all are answered
+_CHUNK = 16384  # texts of a stream that are tokenised together
+_IDS = 1 << 31  # ids are int32: in a long stream they start again at 0
 _PROBLEM = "single_label_classification"  # in config.json
 
 
-class Classifier:
+class Classifier(Predictor):
     """Classifies texts with early exit and slot refill.
 
-    A result holds `label`, `score` (the label's probability), `exit_layer` (1-based)
-    and `rule` (which rule of the criterion fired; "last_layer" if none).
+    A result holds `label`, `score` (the label's probability), `exit_layer` (from 1) and
+    `rule` (the criterion's rule that fired; "last_layer" if none).
     """
 
     def __init__(
@@ -62,28 +58,17 @@ class Classifier:
           params: its parameters.
           labels: [C] names of the classes.
           tokenizer: the model's own.
-          exit: when a text leaves.
-          slots: texts of 16 tokens that go through the layer together on a device;
-            of longer ones fewer, so that a batch always has about as many tokens.
-            "auto" measures what is fastest; see `budget.choose`.
-          max_length: longer texts are cut, as the tokenizer says; by default to what
-            the model was trained on, and at most to its number of positions.
-          devices: which share the texts; all local ones by default.
+          exit: when a text exits.
+          slots: see `Predictor`.
+          max_length: maximum sequence length; longer inputs are truncated. By default
+            that of the tokenizer; at most the model's number of positions.
+          devices: see `Predictor`.
           training: how the parameters came to be, for `save_pretrained`.
         """
-        self.config, self.params, self.labels = config, params, tuple(labels)
-        self.tokenizer, self.exit = tokenizer, exit
-        self.training = training
-        positions = config.max_position_embeddings
-        self.max_length = min(max_length or tokenizer.max_length, positions)
-        chosen = capacity.choose(slots, params, config)
-        self.layout = Layout(chosen, device_mesh(devices), self.max_length)
+        length = min(max_length or tokenizer.max_length, config.max_position_embeddings)
+        super().__init__(config, params, exit, length, slots=slots, devices=devices)
+        self.labels, self.tokenizer, self.training = tuple(labels), tokenizer, training
         self._warned_of_truncation = False
-
-    @property
-    def slots(self) -> int:
-        """Texts of 16 tokens that go through the layer together on a device."""
-        return self.layout.slots
 
     @classmethod
     def from_pretrained(
@@ -102,16 +87,14 @@ class Classifier:
 
         Args:
           name: the directory, or the hub id.
-          exit: when a text leaves; by default what the directory recommends.
-          slots: see the constructor.
-          max_length: see the constructor.
-          devices: see the constructor.
+          exit: when a text exits; by default what the directory recommends.
+          slots, max_length, devices: see the constructor.
           dtype: of the computation, "float32" or "bfloat16".
           revision: a branch, tag or commit of the hub.
-          local_files_only: never asks the hub.
+          local_files_only: do not connect to the hub.
 
         Raises:
-          UserError: it is not there, or no ALBERT.
+          UserError: there is no such model, or it is no ALBERT classifier.
         """
         loaded = pretrained.load(
             name, revision=revision, local_files_only=local_files_only
@@ -119,7 +102,7 @@ class Classifier:
         if loaded.initialised:
             warnings.warn(
                 f"{name} has no {', '.join(loaded.initialised)}: they are random, so "
-                "train the model before you trust an answer",
+                "train the model before you trust a prediction",
                 stacklevel=2,
             )
         if loaded.problem_type not in (None, _PROBLEM):
@@ -141,7 +124,7 @@ class Classifier:
         )
 
     def set_delta(self, delta: float) -> None:
-        """Moves stage 1's threshold.
+        """Sets stage 1's threshold.
 
         Raises:
           UserError: the criterion has none, or it is below 0.
@@ -171,61 +154,63 @@ class Classifier:
         Raises:
           UserError: a text is not a string of valid Unicode.
         """
-        if isinstance(texts, str) or isinstance(texts, tuple):
+        if isinstance(texts, str | tuple):
             return next(self.stream([cast(Text, texts)]))
         return list(self.stream(texts))
 
     def stream(self, texts: Iterable[Text]) -> Iterator[Result]:
-        """Yields a result a text, in order, from any iterable in constant memory.
+        """Yields a result for each text, in order, and in constant memory.
 
-        While the device answers a chunk of texts, the next one is read and tokenised.
+        While the device computes, the next texts are read and tokenised: a sequence in
+        chunks of fixed size, so that its results are the same to the last bit at any
+        time; another iterable no further as soon as there are results to yield.
         """
         chunks = TextChunks(texts, _CHUNK)
-
-        def read() -> tuple[Encoded, bool]:
-            chunk, ended = chunks.read()
-            return self._encode(chunk), ended
-
-        encoded, ended = read()
-        ladder = self._ladder(encoded, endless=not ended)
-        rules = exits.rule_names(ladder.criterion)  # `exit` may be set meanwhile
-        waiting = collections.deque[tuple[int, Predictions]]()
-        first = 0  # number of the chunk's first text
+        encoded = self._encode(chunks.read())
+        session = self.session(encoded.lengths, endless=not chunks.ended)
+        session.submit(encoded, _ids(0, len(encoded)))
+        stop = None if isinstance(texts, Sequence) else session.has_results
+        rules = exits.rule_names(self.exit)  # `exit` may be set while this goes on
+        results: dict[int, Result] = {}
+        submitted, yielded = len(encoded), 0
         while True:
-            waiting.append((first, Predictions.empty(self.config, len(encoded))))
-            ids = np.arange(first, first + len(encoded), dtype=np.int32)
-            all_leave = ended or len(waiting) == _WAITING
-            left = ladder.feed(encoded, ids, last=all_leave)
-            following = None if ended else read()  # meanwhile
-            for (begin, answers), finished in itertools.product(waiting, left):
-                answers.take(finished, begin)
-            while waiting and waiting[0][1].complete:
-                yield from self._results(waiting.popleft()[1], rules)
-            if following is None:
+            if not chunks.ended and submitted - yielded < 2 * _CHUNK:
+                encoded = self._encode(chunks.read(stop))
+                session.submit(encoded, _ids(submitted, len(encoded)))
+                submitted += len(encoded)
+            finished = session.poll()
+            if finished is not None:
+                results |= zip(finished.ids.tolist(), self._results(finished, rules))
+            elif chunks.ended:
                 break
-            (encoded, ended), first = following, (first + _CHUNK) % (_CHUNK * _WAITING)
+            while (id := yielded % _IDS) in results:
+                yield results.pop(id)
+                yielded += 1
         if chunks.error:
             raise chunks.error
 
-    def _results(self, answers: Predictions, rules: Sequence[str]) -> Iterator[Result]:
-        finite: Any = np.isfinite(answers.logits).all(-1)
-        if bad := int((~finite).sum()):
+    def _results(self, finished: Finished, rules: Sequence[str]) -> list[Result]:
+        logits, rule = finished.outputs
+        finite = np.isfinite(logits).all(-1)
+        if not finite.all():
             warnings.warn(
-                f"the logits of {bad} of {len(finite)} texts are not finite: their "
-                "labels mean nothing, so check the model's weights",
+                "the logits of some texts are not finite: their labels mean nothing, "
+                "so check the model's weights",
                 stacklevel=3,
             )
-        p = scipy.special.softmax(answers.logits, axis=-1)
+        p = scipy.special.softmax(logits, axis=-1)
         p[~finite] = np.nan
-        for label, score, layer, rule in zip(
-            p.argmax(-1), p.max(-1), answers.layers, answers.rules
-        ):
-            yield {
+        return [
+            {
                 "label": self.labels[label],
                 "score": float(score),
                 "exit_layer": int(layer),
                 "rule": rules[rule],
             }
+            for label, score, layer, rule in zip(
+                p.argmax(-1), p.max(-1), finished.layer, rule
+            )
+        ]
 
     def _encode(self, texts: Sequence[Text]) -> Encoded:
         pairs = [text if isinstance(text, tuple) else (text, None) for text in texts]
@@ -240,91 +225,30 @@ class Classifier:
             warnings.warn(
                 f"texts are cut to {self.max_length} tokens: {encoded.truncated} of "
                 f"these {len(encoded)}",
-                stacklevel=4,
+                stacklevel=3,
             )
         return encoded
 
     def warmup(
         self, texts: Sequence[Text] = (), calls: Sequence[int | None] = (1, None)
     ) -> None:
-        """Compiles all that later calls need, so that none of them waits for it.
-
-        From then on texts are padded to the same few lengths.
+        """Compiles all that later calls need, and fixes the padded lengths.
 
         Args:
-          texts: a sample, from which the lengths are chosen; none: the usual ones.
-          calls: how many texts will come in a call; None: a stream, or very many.
+          texts: a sample, from which the lengths are chosen; by default usual lengths.
+          calls: how many texts calls will have; None: a stream, or very many.
 
         Raises:
           UserError: a text of the sample is not one; see `__call__`.
         """
         for number, text in enumerate(texts):
             text_chunks.check(text, number)
+        lengths = batching.bucket_lengths(self.max_length)
         if texts:
-            self.layout.buckets = None
-            buckets = self.layout.buckets_for(self._encode(texts).lengths)
-        else:
-            buckets = batching.bucket_lengths(self.max_length)
-        self.layout.buckets = buckets
-        for count in calls:
-            self._ladder_of(buckets, count).warmup()
+            sample = self._encode(texts).lengths
+            lengths = self.fitting_lengths(sample, len(texts))
+        self.compile(lengths, calls)
 
-    def run(self, encoded: Encoded) -> Predictions:
-        """Predictions pre-tokenised texts."""
-        return self._ladder(encoded).answer(encoded)
 
-    def full_depth(
-        self,
-        encoded: Encoded,
-        max_batch_size: Room | None = None,
-        *,
-        lengths: Sequence[int] | None = None,
-        once_per_shape: bool = False,
-    ) -> Predictions:
-        """Predicts pre-tokenised texts at the last layer, without early exit.
-
-        Args:
-          encoded: M texts.
-          max_batch_size: see `full_depth.last_layer`; by default as many tokens as the
-            slots hold.
-          lengths: the padded lengths; by default those that waste the least.
-          once_per_shape: run only one batch of each shape, to compile the programs.
-        """
-        lengths = lengths or self.layout.buckets
-        lengths = lengths or batching.fitting_lengths(
-            encoded.lengths, lambda _: 1, self.max_length
-        )
-        return full_depth.last_layer(
-            self.config,
-            self.params,
-            encoded,
-            lengths,
-            max_batch_size or batching.room(self.slots),
-            once_per_shape=once_per_shape,
-        )
-
-    def every_layer(self, encoded: Encoded) -> Float[np.ndarray, "D M C"]:
-        """Returns the logits of all D layers for M pre-tokenised texts, none leaving.
-
-        Raises:
-          UserError: they are not finite.
-        """
-        lengths, texts = batching.bucket_lengths(self.max_length), len(encoded)
-        room = batching.room(self.slots)
-        cut = list(batching.cut(encoded.lengths, lengths, room))
-        batches = (  # of one shape for each length
-            batching.pad(encoded, rows, length, min(int(room(np.array(length))), texts))
-            for rows, length in tqdm.tqdm(cut, unit="batch", leave=False, disable=None)
-        )
-        logits = full_depth.every_layer(self.config, self.params, batches, texts)
-        if not np.isfinite(logits).all():
-            raise UserError("the model's logits are not finite: check its weights")
-        return logits
-
-    def _ladder(self, encoded: Encoded, *, endless: bool = False) -> Ladder:
-        """Returns a ladder for these texts, or for a stream that begins with them."""
-        buckets = self.layout.buckets_for(encoded.lengths, endless=endless)
-        return self._ladder_of(buckets, None if endless else len(encoded))
-
-    def _ladder_of(self, buckets: Sequence[int], texts: int | None) -> Ladder:
-        return self.layout.ladder(self.params, self.config, self.exit, buckets, texts)
+def _ids(first: int, count: int) -> np.ndarray:
+    return (np.arange(first, first + count) % _IDS).astype(np.int32)

@@ -1,7 +1,6 @@
-"""Texts as a user gives them: checked, and taken in chunks from any iterable."""
+"""Texts as users give them: checked, and read in chunks from any iterable."""
 
-import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from elbert_jax.data.tokenization import is_text
@@ -11,26 +10,34 @@ Text = str | tuple[str, str]  # a text, or a pair of texts
 
 
 class TextChunks:
-    """An iterable of texts in chunks; an error ends it, after what came before."""
+    """Reads an iterable of texts in chunks; an error ends it, after what came before.
+
+    Attributes:
+      ended: whether all texts have been read.
+      error: what ended them too early.
+    """
 
     def __init__(self, texts: Iterable[Text], size: int):
         self._texts, self._size = enumerate(texts), size
-        self.error: Exception | None = None
+        self.ended, self.error = False, None
 
-    def read(self) -> tuple[list[Text], bool]:
-        """Returns the next chunk, and whether it is the last; it may be empty."""
-        chunk = []
+    def read(self, stop: Callable[[], bool] | None = None) -> list[Text]:
+        """Returns the next chunk; it is short if texts end, or `stop()` is true."""
+        chunk: list[Text] = []
         try:
-            for number, text in itertools.islice(self._texts, self._size):
+            for number, text in self._texts:
                 check(text, number)
                 chunk.append(text)
+                if len(chunk) == self._size or (stop and stop()):
+                    return chunk
         except Exception as error:
             self.error = error
-        return chunk, len(chunk) < self._size
+        self.ended = True
+        return chunk
 
 
 def check(text: Any, number: int) -> None:
-    """Raises a UserError where that is no text; `number` is its place."""
+    """Raises a UserError if this is no text; `number` is its place."""
     parts = text if isinstance(text, tuple) and len(text) == 2 else (text,)
     if not all(map(is_text, parts)):
         raise UserError(

@@ -66,7 +66,7 @@ def predict(
         answered, that some rows could not be read.
     """
     check(input, output)
-    largest = classifier.slots * classifier.layout.mesh.size * _ROWS_PER_SLOT
+    largest = classifier.slots * classifier.mesh.size * _ROWS_PER_SLOT
     chunk_size = functools.partial(_chunk_size, largest=largest)
     damage: list[UserError] = []
     source = sources.read_file(input, labelled=False, **reading)

@@ -105,7 +105,7 @@ def _by_head(params, x, mask):
 
 @pytest.fixture(scope="module", autouse=True)
 def one_length(classifier):
-    classifier.layout.buckets = (40,)  # less to compile
+    classifier.padded_lengths = (40,)  # less to compile
 
 
 @pytest.mark.parametrize("criterion", CRITERIA, ids=lambda each: type(each).__name__)

@@ -7,7 +7,7 @@ import pytest
 
 from elbert_jax.errors import UserError
 from elbert_jax.inference import capacity
-from elbert_jax.inference.capacity import Budget
+from elbert_jax.inference.capacity import TokenBudget
 from elbert_jax.model import albert
 from elbert_jax.model.albert import AlbertConfig
 
@@ -23,16 +23,16 @@ CONFIG = AlbertConfig(
 
 
 def test_few_texts_take_few_slots():
-    usual = Budget.usual(1024)
+    usual = TokenBudget.fixed(64)
     taken = {n: usual.slots(16, n) for n in (0, 1, 3, 5, 100, 300, 1023, 1024)}
     assert taken == {0: 1, 1: 1, 3: 1, 5: 4, 100: 4, 300: 16, 1023: 16, 1024: 64}
     assert usual.slots(16) == 64 and usual.slots(512) == 2 and usual.slots(4096) == 1
-    assert Budget(1024, 1024).slots(16, 100) == 64  # no faster with fewer
+    assert TokenBudget(1024, 1024).slots(16, 100) == 64  # no faster with fewer
 
 
 @pytest.mark.parametrize("texts", [1, 50, 5000, None])
 def test_slots_never_grow_with_the_length(texts):
-    slots = [Budget.usual(3000).slots(length, texts) for length in range(2, 513)]
+    slots = [TokenBudget(3000, 375).slots(length, texts) for length in range(2, 513)]
     assert slots == sorted(slots, reverse=True) and slots[-1] >= 1
 
 
@@ -50,7 +50,7 @@ def test_a_budget_is_measured_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr(capacity, "_measure", counted)
     first = capacity.measured(params, CONFIG)
-    assert 32 <= first.tokens <= 4096 and first.few <= first.tokens
+    assert 32 <= first.tokens <= 4096 and first.min_tokens <= first.tokens
     assert capacity.measured(params, CONFIG) == first and len(calls) == 1
     [kept] = (tmp_path / "elbert_jax").glob("*/budget-*.json")
     kept.write_text("{")  # a file that is damaged is measured anew
@@ -67,3 +67,9 @@ def test_slots_are_a_number_or_auto(slots):
     with pytest.raises(UserError, match="slots: give a number, 1 or more, or auto"):
         capacity.choose(slots, None, CONFIG)
     assert capacity.choose("48", None, CONFIG) == capacity.choose(48, None, CONFIG)
+
+
+def test_a_gpu_takes_several_steps_between_looks_at_the_predicate(monkeypatch):
+    assert TokenBudget.fixed(4).unroll == 1
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert TokenBudget.fixed(4).unroll == 4

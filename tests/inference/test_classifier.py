@@ -9,7 +9,9 @@ import safetensors.numpy
 
 from elbert_jax import Classifier, ConfidenceWindow, Patience, UserError
 from elbert_jax.data.batching import Encoded
-from elbert_jax.inference import engine
+from elbert_jax.inference import predictor, text_chunks
+from elbert_jax.inference.slots import Queue
+from tests.inference.reference import run_one_by_one
 
 pytestmark = pytest.mark.exactness
 
@@ -53,8 +55,8 @@ def test_an_answer_is_that_of_the_reference(classify):
         tokens = encoded.tokens[encoded.offsets[row] : encoded.offsets[row + 1]][None]
         lengths = np.full(1, tokens.shape[1], np.int32)
         arrays = (tokens, np.zeros_like(tokens), lengths, lengths * 0, np.int32(1))
-        queue = engine.Queue(*map(jnp.asarray, arrays))
-        want = engine.run_one_by_one(
+        queue = Queue(*map(jnp.asarray, arrays))
+        want = run_one_by_one(
             classify.params, queue, classify.exit, config=classify.config
         )
         got = classify(text)
@@ -179,7 +181,7 @@ def test_logits_that_are_not_finite_are_said_so(classify):
             "bias": np.zeros(3, "f"),
         }
     }
-    with pytest.warns(UserWarning, match="1 of 1 texts are not finite"):
+    with pytest.warns(UserWarning, match="of some texts are not finite"):
         answer = classify("profit rose")
     classify.params = params
     assert answer["exit_layer"] == 5 and np.isnan(answer["score"])
@@ -212,7 +214,7 @@ def test_nothing_compiles_after_a_warmup(classify):
     classify.exit = ConfidenceWindow(0.1, 4)
     classify("profit rose")
     assert compiled  # that it would have been seen
-    classify.exit, classify.layout.buckets = exit, None
+    classify.exit, classify.padded_lengths = exit, None
 
 
 def test_an_error_of_the_iterable_comes_after_what_was_read(classify, monkeypatch):
@@ -227,3 +229,49 @@ def test_an_error_of_the_iterable_comes_after_what_was_read(classify, monkeypatc
         for result in classify.stream(texts()):
             seen.append(result)
     assert len(seen) == 5
+
+
+def test_a_stream_yields_what_exists_before_it_reads_on(classify, monkeypatch):
+    monkeypatch.setattr("elbert_jax.inference.classifier._CHUNK", 4)
+    given = 0
+
+    def slow():
+        for number in range(30):
+            if number >= 8:  # two chunks are read ahead, but no third
+                assert given > number - 9
+            yield "profit rose"
+
+    for result in classify.stream(slow()):
+        assert result["label"]
+        given += 1
+    assert given == 30
+
+
+def test_an_iterator_is_left_alone_while_there_are_results(classify, monkeypatch):
+    stops = []
+    read = text_chunks.TextChunks.read
+
+    def reading(self, stop=None):
+        stops.append(stop)
+        return read(self, stop and (lambda: True))
+
+    monkeypatch.setattr(text_chunks.TextChunks, "read", reading)
+    monkeypatch.setattr("elbert_jax.inference.classifier._CHUNK", 4)
+    texts = ["profit rose", "", "zeta 123"] * 3
+    same(list(classify.stream(iter(texts))), classify(texts))
+    assert stops[0] is None and stops[1] is not None and stops[-1] is None
+
+
+def test_parameters_go_to_the_devices_once(classify, monkeypatch):
+    copied, replicate = [], predictor.devices_lib.replicate
+    monkeypatch.setattr(
+        predictor.devices_lib,
+        "replicate",
+        lambda *given: copied.append(given) or replicate(*given),
+    )
+    params = classify.params
+    want = classify("profit rose")
+    classify.params = jax.tree.map(lambda x: x + 0, params)
+    same([classify("profit rose"), classify("profit rose")], [want, want])
+    assert len(copied) == 1
+    classify.params = params

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import re
 from typing import Any
 
@@ -21,9 +22,12 @@ from elbert_jax.exits import (
     Entropy,
     Patience,
 )
-from elbert_jax.inference import engine
+from elbert_jax.inference import engine, slots
+from elbert_jax.inference.slots import Queue
+from elbert_jax.inference.tasks import Classification
 from elbert_jax.model import albert
 from elbert_jax.model.albert import AlbertConfig
+from tests.inference.reference import run_one_by_one
 from tests.properties import examples
 
 pytestmark = pytest.mark.exactness
@@ -79,7 +83,7 @@ def make_queue(texts, length, rows=ROWS):
         lengths[row] = len(text)
     ids = np.arange(rows, dtype=np.int32)
     arrays = map(jnp.asarray, (tokens, types, lengths, ids, np.int32(len(texts))))
-    return engine.Queue(*arrays)
+    return Queue(*arrays)
 
 
 @functools.cache
@@ -104,7 +108,7 @@ def every_layer(heads="shared"):
 @functools.cache
 def reference(name, heads="shared"):
     queue, (config, params) = make_queue(corpus(), 8), MODELS[heads]
-    results = engine.run_one_by_one(params, queue, CRITERIA[name], config=config)
+    results = run_one_by_one(params, queue, CRITERIA[name], config=config)
     return jax.tree.map(np.asarray, results)
 
 
@@ -144,25 +148,39 @@ def test_reference_is_the_full_forward_and_the_replay(name, heads):
     np.testing.assert_allclose(got.logits[:CORPUS][sure], want.logits[sure], atol=1e-5)
 
 
-def check(name, picked, slots, length, unroll=1, heads="shared"):
-    picked, (config, params) = np.asarray(picked), MODELS[heads]
-    texts = [corpus()[index] for index in picked]
-    results, finished = engine.run(
-        params,
-        make_queue(texts, length),
-        CRITERIA[name],
-        config=config,
-        slots=slots,
-        unroll=unroll,
+def run(queue, criterion, *, config=CONFIG, params=PARAMS, **options):
+    """Returns where and how the rows of a queue exit, and all that was finished."""
+    finished = engine.run(
+        params, queue, Classification(criterion), config=config, **options
     )
+    logits, rule = finished.outputs
+    return exits.Exits(finished.layer, rule, logits), finished
+
+
+def check_exits(got, name, picked, heads="shared"):
+    """Compares the exits of picked texts with the reference."""
     want, sure = reference(name, heads), ~near_edge(name, heads)[picked]
-    got = jax.tree.map(lambda x: np.asarray(x)[: len(picked)], results)
     np.testing.assert_array_equal(got.layer[sure], want.layer[picked][sure])
     np.testing.assert_array_equal(got.rule[sure], want.rule[picked][sure])
     np.testing.assert_array_equal(
         got.logits.argmax(-1)[sure], want.logits[picked].argmax(-1)[sure]
     )
     np.testing.assert_allclose(got.logits[sure], want.logits[picked][sure], atol=1e-5)
+
+
+def check(name, picked, slots, length, unroll=1, heads="shared"):
+    picked, (config, params) = np.asarray(picked), MODELS[heads]
+    texts = [corpus()[index] for index in picked]
+    results, finished = run(
+        make_queue(texts, length),
+        CRITERIA[name],
+        config=config,
+        params=params,
+        slots=slots,
+        unroll=unroll,
+    )
+    got = jax.tree.map(lambda x: np.asarray(x)[: len(picked)], results)
+    check_exits(got, name, picked, heads)
     assert (np.asarray(results.layer)[len(picked) :] == 0).all()
     busy, steps = finished.busy_steps, finished.slot_steps // slots
     assert busy == got.layer.sum() and finished.count == len(picked)
@@ -190,6 +208,53 @@ def test_any_number_of_slots_and_any_padding(picked, slots, length, unroll):
     check("monotone", picked, slots, length, unroll)
 
 
+@examples(25)
+@given(
+    picked=picks,
+    limits=st.lists(st.integers(2, 9), min_size=1, max_size=6),
+    keep=st.integers(0, 3),
+)
+def test_an_advance_in_slices_gives_the_same(picked, limits, keep):
+    task, picked, size = Classification(CRITERIA["monotone"]), np.asarray(picked), 4
+    queue = make_queue([corpus()[index] for index in picked], 8)
+    held, entered, parts = slots.start(CONFIG, task, size, 8), 0, []
+    limits = itertools.chain(limits, itertools.repeat(engine.NO_LIMIT))
+    while entered < len(picked) or parts[-1].held:
+        limit = next(limits)
+        left = jax.tree.map(lambda x: jnp.roll(x, -entered, 0) if x.ndim else x, queue)
+        left = dataclasses.replace(left, count=queue.count - entered)
+        last = keep if limit < engine.NO_LIMIT else 0
+        held, finished = engine.advance(
+            PARAMS, held, left, task, last, limit, config=CONFIG, unroll=2
+        )
+        parts.append(engine.compact(finished))
+        assert finished.steps <= limit and finished.steps % 2 == 0
+        if finished.steps < limit - 1:  # it was not the limit that ended it
+            assert entered + finished.entered == len(picked)
+            assert finished.held <= last
+        entered += int(finished.entered)
+    ids = np.concatenate([each.ids for each in parts])
+    assert sorted(ids) == list(range(len(picked)))
+    order = np.argsort(ids)
+    layer, rule, logits = (
+        np.concatenate(each)[order]
+        for each in zip(*((x.layer, x.outputs.rule, x.outputs.logits) for x in parts))
+    )
+    got: Any = layer, rule, logits
+    check_exits(exits.Exits(*got), "monotone", picked)
+    assert sum(int(each.busy_steps) for each in parts) == layer.sum()
+
+
+def test_the_limit_compiles_nothing_anew():
+    program: Any = engine.advance
+    task, queue = Classification(CRITERIA["monotone"]), make_queue(corpus(), 8)
+    program.clear_cache()
+    for limit in (1, 3, engine.NO_LIMIT):
+        empty = slots.start(CONFIG, task, 4, 8)
+        engine.advance(PARAMS, empty, queue, task, 0, limit, config=CONFIG)
+    assert program._cache_size() == 1
+
+
 def test_texts_leave_at_many_layers_by_both_rules():
     leaves = reference("range")
     assert len(set(leaves.layer[:CORPUS])) >= 4
@@ -198,9 +263,7 @@ def test_texts_leave_at_many_layers_by_both_rules():
 
 def test_a_criterion_that_never_fires_is_plain_albert():
     queue = make_queue(corpus(), 8, rows=CORPUS)
-    results, finished = engine.run(
-        PARAMS, queue, CRITERIA["never"], config=CONFIG, slots=CORPUS
-    )
+    results, finished = run(queue, CRITERIA["never"], slots=CORPUS)
     mask = np.arange(8)[None] < np.asarray(queue.lengths)[:, None]
     forward = jax.jit(albert.bind(CONFIG, PARAMS))
     layers = forward(queue.tokens, mask, queue.types)
@@ -213,20 +276,17 @@ def test_a_criterion_that_never_fires_is_plain_albert():
 
 
 def test_an_empty_queue_takes_no_step():
-    results, finished = engine.run(
-        PARAMS, make_queue([], 8), CRITERIA["monotone"], config=CONFIG, slots=4
-    )
+    results, finished = run(make_queue([], 8), CRITERIA["monotone"], slots=4)
     assert finished.slot_steps == finished.count == 0 and not np.any(results.layer)
 
 
 def test_one_compile_a_shape():
-    run: Any = engine.run  # pyright does not know what jit adds
-    run.clear_cache()
+    program: Any = engine.run  # pyright does not know what jit adds
+    program.clear_cache()
     for delta, count in ((0.1, 3), (0.5, 9), (1.0, 30)):
         queue = make_queue((corpus() * 2)[:count], 8)
-        criterion = ConfidenceWindow(delta, 3)
-        engine.run(PARAMS, queue, criterion, config=CONFIG, slots=4)
-    assert run._cache_size() == 1
+        run(queue, ConfidenceWindow(delta, 3), slots=4)
+    assert program._cache_size() == 1
 
 
 def test_nan_stays_in_its_own_slot_and_never_leaves_early():
@@ -236,9 +296,7 @@ def test_nan_stays_in_its_own_slot_and_never_leaves_early():
     poisoned = (np.array([1, 48, 2], np.int32), np.zeros(3, np.int32))
     texts = [*corpus()[:5], poisoned, *corpus()[5:]]
     for name in ("monotone", "any of"):
-        results, *_ = engine.run(
-            params, make_queue(texts, 8), CRITERIA[name], config=CONFIG, slots=4
-        )
+        results, _ = run(make_queue(texts, 8), CRITERIA[name], params=params, slots=4)
         layer = np.asarray(results.layer)[: len(texts)]
         assert layer[5] == CONFIG.num_hidden_layers and results.rule[5] == 0
         assert np.isnan(results.logits[5]).all()
@@ -251,8 +309,8 @@ def test_nan_stays_in_its_own_slot_and_never_leaves_early():
 def test_bfloat16_leaves_where_it_leaves_alone(name):
     config, criterion = dataclasses.replace(CONFIG, dtype="bfloat16"), CRITERIA[name]
     queue = make_queue(corpus(), 8)
-    alone = engine.run_one_by_one(PARAMS, queue, criterion, config=config)
-    results, *_ = engine.run(PARAMS, queue, criterion, config=config, slots=4)
+    alone = run_one_by_one(PARAMS, queue, criterion, config=config)
+    results, _ = run(queue, criterion, config=config, slots=4)
     np.testing.assert_array_equal(results.layer, alone.layer)
     np.testing.assert_array_equal(results.rule, alone.rule)
     np.testing.assert_allclose(results.logits, alone.logits, atol=1e-2)
@@ -261,15 +319,15 @@ def test_bfloat16_leaves_where_it_leaves_alone(name):
 
 
 def test_the_program_never_copies_the_slots_hidden_states():
-    slots, length = 5, 9  # a shape that nothing else in the program has
+    size, length = 5, 9  # a shape that nothing else in the program has
     program = engine.run.lower(
         PARAMS,
         make_queue(corpus(), length),
-        CRITERIA["monotone"],
+        Classification(CRITERIA["monotone"]),
         config=CONFIG,
-        slots=slots,
+        slots=size,
     )
-    hidden = rf"f32\[{slots},{length},{CONFIG.hidden_size}\]"
+    hidden = rf"f32\[{size},{length},{CONFIG.hidden_size}\]"
     optimised = program.compile().as_text() or ""
     assert re.search(hidden, optimised)  # the carry is there under this shape
     assert not re.findall(rf"= {hidden}\S* copy\(", optimised)
