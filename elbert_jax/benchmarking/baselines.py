@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array
 
 from elbert_jax.data import batching
-from elbert_jax.data.batching import Batch, Encoded, Room, room
+from elbert_jax.data.batching import Batch, Encoded, MaxBatchSize
 from elbert_jax.exits import Criterion
 from elbert_jax.inference import engine, slots
 from elbert_jax.inference.classifier import Classifier
@@ -29,17 +29,17 @@ _SIZES = 8  # of a shrinking batch; each compiles
 
 
 def _batches(
-    classifier: Classifier, encoded: Encoded, max_batch_size: Room | None = None
+    classifier: Classifier, encoded: Encoded, max_batch_size: MaxBatchSize | None = None
 ) -> Iterator[tuple[np.ndarray, int]]:
     lengths = classifier.padded_lengths or batching.fitting_lengths(
         encoded.lengths, lambda _: 1, classifier.max_length
     )
-    most = max_batch_size or room(classifier.slots, _MIN_BATCH)
+    most = max_batch_size or batching.max_batch_size(classifier.slots, _MIN_BATCH)
     return batching.cut(encoded.lengths, lengths, most)
 
 
 def static_batches(
-    classifier: Classifier, encoded: Encoded, max_batch_size: Room | None = None
+    classifier: Classifier, encoded: Encoded, max_batch_size: MaxBatchSize | None = None
 ) -> Predictions:
     """Predicts in batches that each run until their slowest text has exited.
 

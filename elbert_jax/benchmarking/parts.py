@@ -21,7 +21,7 @@ from elbert_jax.benchmarking.bench import (
     speed,
 )
 from elbert_jax.data import batching
-from elbert_jax.data.batching import Encoded, Room
+from elbert_jax.data.batching import Encoded, MaxBatchSize
 from elbert_jax.inference import predictions
 from elbert_jax.inference.buckets import Buckets
 from elbert_jax.inference.classifier import Classifier
@@ -217,10 +217,10 @@ def _of_median_length(bench: Bench, count: int) -> Encoded:
     """Returns so many texts, whose lengths are the nearest to the median."""
     texts = bench.texts(_POOL * count)
     distance = np.abs(texts.lengths - np.median(texts.lengths))
-    return batching.take(texts, distance.argsort(kind="stable")[:count])
+    return texts.take(distance.argsort(kind="stable")[:count])
 
 
-def _exactly(size: int) -> Room:
+def _exactly(size: int) -> MaxBatchSize:
     """Returns a batch size that does not depend on the length."""
     return lambda length: np.full_like(length, size)
 

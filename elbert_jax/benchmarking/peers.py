@@ -36,12 +36,14 @@ class Peer:
     forward: Callable[[Batch], Any]  # to logits [B, C], perhaps not yet computed
     collect: Callable[[Any], np.ndarray]  # waits for them
     lengths: Sequence[int]  # to which batches are padded
-    rows: int = 1  # texts of 16 tokens that a batch may hold; see `batching.room`
+    rows: int = (
+        1  # texts of 16 tokens that a batch may hold; see `batching.max_batch_size`
+    )
     full_batches: bool = False  # whether short batches are filled up
 
     def __call__(self, encoded: Encoded) -> Predictions:
         predictions, outputs = Predictions.empty(self.config, len(encoded)), []
-        depth, room = self.config.num_hidden_layers, batching.room(self.rows)
+        depth, room = self.config.num_hidden_layers, batching.max_batch_size(self.rows)
         for rows, length in batching.cut(encoded.lengths, self.lengths, room):
             size = int(room(np.array(length))) if self.full_batches else len(rows)
             output = self.forward(batching.pad(encoded, rows, length, size))
@@ -114,7 +116,7 @@ class Peers:
 
     def _sample(self, peer: Peer) -> Encoded:
         """Returns some whole batches of a peer's, with the padding of them all."""
-        room, lengths = batching.room(peer.rows), self.texts.lengths
+        room, lengths = batching.max_batch_size(peer.rows), self.texts.lengths
         cut = [rows for rows, _ in batching.cut(lengths, peer.lengths, room)]
         return batching.some_batches(self.texts, cut, -(-self.few // peer.rows))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from elbert_jax import exits
 from elbert_jax.data import batching, corpus
-from elbert_jax.data.batching import Encoded, take
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
 from elbert_jax.evaluation.curve import LayerOutputs
@@ -64,7 +64,7 @@ def spread(count: int) -> np.ndarray:
 
 def first(encoded: Encoded, count: int) -> Encoded:
     """Returns the first `count` texts, or all."""
-    return take(encoded, np.arange(min(count, len(encoded))))
+    return encoded.take(np.arange(min(count, len(encoded))))
 
 
 class Labelled(Workload):
@@ -102,7 +102,7 @@ class Labelled(Workload):
         by_length = np.argsort(encoded.lengths, kind="stable")
         order = by_length[spread(len(encoded)).argsort().argsort()]
         self.inputs = [examples[row].input for row in order]
-        self.encoded = take(encoded, order)
+        self.encoded = encoded.take(order)
 
     def texts(self, mix: str, count: int) -> Encoded:
         return first(self.encoded, count)

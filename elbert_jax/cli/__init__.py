@@ -1,1 +1,1 @@
-"""What commands share: flags, exit codes, signals."""
+"""Shared by all commands: flags, exit codes, signals."""

@@ -1,4 +1,4 @@
-"""How a command runs: flags, one line for a mistake of the user's, exit status."""
+"""Runs a command: flags, one-line error messages, exit status."""
 
 import sys
 import warnings
@@ -11,16 +11,20 @@ from elbert_jax.errors import UserError, warn
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:
-    """Runs a command's `main` under absl; a UserError is one line and status 2."""
+    """Runs a command's `main` under absl.
+
+    Exit status: 2 for a UserError or a wrong flag, with one line on standard error;
+    130 after SIGINT or SIGTERM; 141 if the reader of standard output is gone.
+    """
 
     def parse(argv: Sequence[str]) -> Sequence[str]:
         try:
             rest = flags.FLAGS(argv)
-        # A configuration file, or a value for one of its keys, may raise anything.
+        # A configuration file, or a value for one of its keys, may raise any kind.
         except Exception as error:
             _stop(_missing_key(error) or f"{error} (--help lists the flags)")
         if flags.FLAGS["verbosity"].using_default_value:
-            flags.FLAGS.verbosity = logging.WARNING  # libraries narrate at INFO
+            flags.FLAGS.verbosity = logging.WARNING  # libraries log at INFO
         if len(rest) > 1:
             _stop(f"unexpected argument {rest[1]!r}: flags are written --name=value")
         return rest
@@ -32,14 +36,14 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
             main(argv)
         except UserError as error:
             _stop(str(error))
-        except AttributeError as error:  # of another command's configuration, perhaps
+        except AttributeError as error:  # perhaps of another command's configuration
             if not (told := _missing_key(error)):
                 raise
             _stop(told)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
-        except BrokenPipeError:  # the reader of our output has left, as `head` does
+        except BrokenPipeError:  # the reader of standard output is gone, as `head`
             sys.stderr.close()
             sys.exit(141)
 
@@ -47,7 +51,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
 
 
 def _missing_key(error: Exception) -> str | None:
-    """Returns what to say of a key that a configuration lacks; None of other errors."""
+    """Returns a message for a missing configuration key; None for other errors."""
     for missing in (error, *error.args):  # a nested key's is an AttributeError
         if isinstance(missing, KeyError):
             return f"the configuration has no key {' '.join(map(str, missing.args))}"

@@ -1,6 +1,6 @@
-"""The flags by which measuring commands find labelled texts in a file or a task.
+"""Flags for labelled texts in a file or a task, shared by measuring commands.
 
-A command has `--file` and `--task` of its own, and adopts these as key flags.
+A command defines `--file` and `--task` itself, and adopts these as key flags.
 """
 
 from absl import flags
@@ -17,7 +17,7 @@ _COLUMNS = flags.DEFINE_list("columns", None, "Names for a table without a heade
 
 
 def read(file: str | None, task: str | None) -> tuple[str, list[Example]]:
-    """Returns what to call the texts, and them, as `corpus.read` does."""
+    """Returns a name for the texts, and the texts; see `corpus.read`."""
     return corpus.read(
         file,
         task,

@@ -1,6 +1,6 @@
-"""Which pieces of a text are hidden in pretraining, and behind what.
+"""Masking of token n-grams for the masked language model.
 
-Letters: B rows, L tokens, V pieces.
+Letters: B rows, L tokens.
 
 References:
     Lan et al., "ALBERT: A Lite BERT for Self-supervised Learning of Language
@@ -12,7 +12,7 @@ References:
 import numpy as np
 from jaxtyping import Bool, Int
 
-MASK_SHARE, RANDOM_SHARE = 0.8, 0.1  # of the chosen pieces; the others stay
+MASK_SHARE, RANDOM_SHARE = 0.8, 0.1  # of the chosen tokens; the others stay
 
 
 def choose(
@@ -24,24 +24,24 @@ def choose(
 ) -> Bool[np.ndarray, "B L"]:
     """Chooses n-grams of whole words, n <= `max_ngram` with p(n) proportional to 1/n.
 
-    Words are visited in a random order; an n-gram is taken where it is all maskable,
-    meets none taken before, and keeps within `rate` of the row's maskable pieces
+    Words are visited in random order; an n-gram is chosen if all of it is maskable, it
+    overlaps none chosen before, and it stays within `rate` of the row's maskable tokens
     (rounded, at least one).
 
     Args:
-      random: the only source of chance.
+      random: The only source of randomness.
       starts: True where a word begins.
-      maskable: False at special pieces and padding.
-      rate: largest share of a row's maskable pieces that is chosen.
-      max_ngram: words in the longest n-gram.
+      maskable: False at special tokens and padding.
+      rate: Maximum share of a row's maskable tokens.
+      max_ngram: Words in the longest n-gram.
     """
     rows, length = starts.shape
     budget = np.maximum(np.rint(rate * maskable.sum(1)), 1)
-    # A run of maskable pieces begins a word, even in the middle of one.
+    # A run of maskable tokens begins a word, even in the middle of one.
     before = np.pad(maskable, ((0, 0), (1, 0)))[:, :-1]
     begins = starts | (maskable != before)
     word = np.cumsum(begins, axis=1)
-    # All words come once before any comes again, by way of its other pieces.
+    # Word starts first: every word is visited once before its other tokens are.
     order = np.argsort(random.random((rows, length)) + ~begins, axis=1)
     odds = 1 / np.arange(1, max_ngram + 1)
     ngram = random.choice(max_ngram, (rows, length), p=odds / odds.sum()) + 1
@@ -62,16 +62,16 @@ def corrupt(
     tokens: Int[np.ndarray, "B L"],
     chosen: Bool[np.ndarray, "B L"],
     mask_id: int,
-    replacements: Int[np.ndarray, " V"],
+    replacements: Int[np.ndarray, " R"],
 ) -> Int[np.ndarray, "B L"]:
-    """Returns the tokens with 80% of the chosen masked and 10% replaced at random.
+    """Returns tokens with 80% of the chosen ones masked and 10% replaced at random.
 
     Args:
-      random: the only source of chance.
-      tokens: piece ids.
-      chosen: from `choose`.
-      mask_id: the id of [MASK].
-      replacements: ids that may stand in for another: all but the special ones.
+      random: The only source of randomness.
+      tokens: Token ids.
+      chosen: From `choose`.
+      mask_id: Id of [MASK].
+      replacements: Ids of random replacements: all but the special tokens.
     """
     fate = random.random(tokens.shape)
     other = random.choice(replacements, tokens.shape)

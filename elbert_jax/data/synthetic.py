@@ -1,15 +1,14 @@
-"""The embedded set: financial headlines from a small grammar, in four grades.
+"""A synthetic data set: financial headlines from a small grammar, in four grades.
 
 It needs no network and no file, so a fresh machine can train and compare exits at
-once. A grade counts the steps from the words to the label:
+once. A grade counts the steps of inference from the words to the label:
 
-1. `plain`: read one movement ("profit rose").
-2. `negation`: read it, then turn it round: it is denied ("does not expect profit to
-   rise"), or it is one of costs and the like, which are better lower.
-3. `contrast`: choose between two clauses, then read. The main clause counts, and the
-   clause after "but".
-4. `distant`: find the movement of the company at the head among those of other
-   companies, which say nothing about it, in a long sentence; then read.
+1. `plain`: one movement ("profit rose").
+2. `negation`: a movement to be inverted, as it is denied ("does not expect profit to
+   rise") or is of costs and the like, which are better lower.
+3. `contrast`: two clauses, of which the main one counts, or the one after "but".
+4. `distant`: a long sentence in which only the movement of the company at the head
+   counts, not those of other companies.
 
 News without a movement is neutral. The label follows from the text alone.
 """
@@ -23,15 +22,15 @@ from elbert_jax.data.example import Example
 LABELS = {"-": "negative", "=": "neutral", "+": "positive"}
 GRADES = ("plain", "negation", "contrast", "distant")
 SIZES = {"test": 1200, "validation": 804, "train": 12006}
-# How often each grade is drawn. Training texts are mostly plain, as news is: were all
-# grades alike, negation would undo what plain statements teach about "rose" and "fell",
-# and nothing would be learned from single words to begin with.
+# Frequencies of the grades. Training texts are mostly plain, as news is: with equal
+# shares, negation would cancel what plain statements teach about "rose" and "fell", and
+# training could not start from single words.
 _SHARES = {"test": (1, 1, 1, 1), "validation": (1, 1, 1, 1), "train": (3, 1, 1, 1)}
 
-# A rule lists alternatives, one of which is drawn. A slot `{rule}` carries the sign of
-# the rule that holds it; a mark turns the sign: `{rule~}` into the opposite one,
-# `{rule!}` into one of the others, `{rule*}` into any. `rule+` is the rule for a
-# positive sign; without such an entry, `rule` serves every sign.
+# A rule lists alternatives, one of which is drawn. A placeholder `{rule}` takes the
+# sign of the rule around it; a mark changes the sign: `{rule~}` to the opposite,
+# `{rule!}` to one of the others, `{rule*}` to any. `rule+` is the rule for a positive
+# sign; without such an entry, `rule` serves every sign.
 _RULES = {
     "plain": [
         "{company} {past} {time}",
@@ -119,7 +118,7 @@ _RULES |= {rule: words.split(", ") for rule, words in _WORDS.items()}
 
 
 def _expand(rule: str, sign: str, rng: random.Random) -> str:
-    """Returns one text that the rule makes for a sign."""
+    """Returns one random text of the rule with a sign."""
 
     def fill(slot: re.Match[str]) -> str:
         turned = {
@@ -135,7 +134,7 @@ def _expand(rule: str, sign: str, rng: random.Random) -> str:
 
 
 def _headline(grade: str, sign: str, rng: random.Random) -> str:
-    """Returns one text of a grade that names no metric and no company twice."""
+    """Returns one random text of a grade, without repeated metrics or companies."""
     once = _RULES["metric"] + _RULES["company"]
     while True:
         text = _expand(grade, sign, rng)
@@ -145,7 +144,7 @@ def _headline(grade: str, sign: str, rng: random.Random) -> str:
 
 @functools.cache
 def _splits(seed: int) -> dict[str, list[Example]]:
-    """Returns every split; they are drawn in one go, so that no text stands twice."""
+    """Returns all splits, drawn together, so that no text is repeated."""
     rng = random.Random(seed)
     seen: set[str] = set()
     splits: dict[str, list[Example]] = {split: [] for split in SIZES}
@@ -164,16 +163,17 @@ def _splits(seed: int) -> dict[str, list[Example]]:
 
 
 def examples(split: str, seed: int = 0) -> list[Example]:
-    """Returns a split of the embedded set, whose `row["grade"]` is a word of `GRADES`.
+    """Returns a split of the data set; `row["grade"]` is one of `GRADES`.
 
-    Labels are balanced in each grade, and grades in all splits but `train`.
+    Labels are balanced in each grade, and grades in all splits but `train`. No text is
+    in two splits.
 
     Args:
-      split: `train`, `validation` or `test`; no text of one stands in another.
-      seed: another seed draws another set from the same grammar.
+      split: `train`, `validation` or `test`.
+      seed: Another seed draws another data set from the same grammar.
 
     Raises:
-      ValueError: there is no such split.
+      ValueError: There is no such split.
     """
     if split not in SIZES:
         raise ValueError(f"split is {split!r}; it may be {', '.join(SIZES)}")

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from elbert_jax.data import batching
-from elbert_jax.data.batching import Batch, Encoded, Room
+from elbert_jax.data.batching import Batch, Encoded, MaxBatchSize
 from elbert_jax.inference.predictions import Predictions
 from elbert_jax.model import albert
 from elbert_jax.model.albert import AlbertConfig, Params
@@ -42,7 +42,7 @@ def last_layer(
     params: Params,
     encoded: Encoded,
     lengths: Sequence[int],
-    max_batch_size: Room,
+    max_batch_size: MaxBatchSize,
     *,
     once_per_shape: bool = False,
 ) -> Predictions:
@@ -74,7 +74,7 @@ def last_layer(
 
 
 def _batches(
-    encoded: Encoded, lengths: Sequence[int], max_batch_size: Room
+    encoded: Encoded, lengths: Sequence[int], max_batch_size: MaxBatchSize
 ) -> Iterator[tuple[np.ndarray, Batch, int]]:
     """Yields rows, their batch, and in how many parts a CPU computes it."""
     on_cpu = jax.default_backend() == "cpu"

@@ -11,7 +11,7 @@ import tqdm
 from jaxtyping import Float, Int
 
 from elbert_jax.data import batching
-from elbert_jax.data.batching import Encoded, Room
+from elbert_jax.data.batching import Encoded, MaxBatchSize
 from elbert_jax.errors import UserError
 from elbert_jax.exits import Criterion
 from elbert_jax.inference import buckets, capacity, full_depth, predictions
@@ -122,7 +122,7 @@ class Predictor:
     def full_depth(
         self,
         encoded: Encoded,
-        max_batch_size: Room | None = None,
+        max_batch_size: MaxBatchSize | None = None,
         *,
         lengths: Sequence[int] | None = None,
         once_per_shape: bool = False,
@@ -144,7 +144,7 @@ class Predictor:
             self.params,
             encoded,
             lengths,
-            max_batch_size or batching.room(self.slots),
+            max_batch_size or batching.max_batch_size(self.slots),
             once_per_shape=once_per_shape,
         )
 
@@ -155,7 +155,7 @@ class Predictor:
           UserError: they are not finite.
         """
         lengths, texts = batching.bucket_lengths(self.max_length), len(encoded)
-        room = batching.room(self.slots)
+        room = batching.max_batch_size(self.slots)
         cut = list(batching.cut(encoded.lengths, lengths, room))
         batches = (  # of one shape for each length
             batching.pad(encoded, rows, length, min(int(room(np.array(length))), texts))

@@ -62,7 +62,7 @@ class Classification:
     def _texts(self, loss: ExitLoss) -> StageTexts:
         config, texts = self.config, self.data.train
         if loss.distilled:
-            texts = batching.joined(texts, self.data.unlabelled)
+            texts = texts.joined(self.data.unlabelled)
         each = training_batches.steps_per_epoch(texts, config.batch_size)
         if loss.heads_only:
             return StageTexts(texts, config.head_epochs * each)

@@ -30,7 +30,7 @@ def refill(classifier, encoded):
     lengths=st.lists(st.integers(1, 40), max_size=90), texts=st.sampled_from([1, 5, 60])
 )
 def test_batches_hold_every_text_once_and_no_more_than_they_may(lengths, texts):
-    lengths, room = np.array(lengths, int), batching.room(texts)
+    lengths, room = np.array(lengths, int), batching.max_batch_size(texts)
     batches = list(batching.cut(lengths, BUCKETS, room))
     order = [row for rows, _ in batches for row in rows]
     np.testing.assert_array_equal(order, np.argsort(lengths, kind="stable"))
@@ -45,9 +45,9 @@ def test_batches_hold_every_text_once_and_no_more_than_they_may(lengths, texts):
 
 def test_long_texts_come_in_smaller_batches():
     lengths = np.array([8, 16, 24, 32, 512])
-    assert batching.room(64)(lengths).tolist() == [64, 64, 42, 32, 2]
-    assert batching.room(64, 40)(lengths).tolist() == [64, 64, 42, 40, 40]
-    assert batching.room(20, 40)(lengths).tolist() == [20] * 5
+    assert batching.max_batch_size(64)(lengths).tolist() == [64, 64, 42, 32, 2]
+    assert batching.max_batch_size(64, 40)(lengths).tolist() == [64, 64, 42, 40, 40]
+    assert batching.max_batch_size(20, 40)(lengths).tolist() == [20] * 5
 
 
 @pytest.mark.parametrize("system", ["static_batches", "shrinking_batches"])

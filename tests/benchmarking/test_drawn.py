@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import betabinom
 
 from elbert_jax import UserError
-from elbert_jax.benchmarking import drawn, workload
+from elbert_jax.benchmarking import drawn
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_exits_keep_to_the_ratio_and_the_labels_differ(tiny):
     exit: Any = tiny.exit_at(0.5)
     assert np.mean(exit.depth) / 4 == pytest.approx(0.5, rel=0.02)
     texts = tiny.texts("sst2", 90)
-    short = workload.take(texts, np.flatnonzero(texts.lengths <= 8))
+    short = texts.take(np.flatnonzero(texts.lengths <= 8))
     full = tiny.classifier(0.5, 16).full_depth(short)
     assert len(set(full.logits.argmax(-1))) > 1
     assert full.logits.std(0) == pytest.approx(1, rel=0.6)

@@ -16,12 +16,12 @@ def test_take_and_first():
     lengths = np.array([3, 1, 4, 2])
     tokens, offsets = np.arange(10, dtype=np.int32), np.cumsum([0, *lengths])
     texts = Encoded(tokens, tokens.astype(np.int8), offsets, np.arange(4), 0)
-    some = workload.take(texts, np.array([3, 0]))
+    some = texts.take(np.array([3, 0]))
     assert some.tokens.tolist() == some.types.tolist() == [8, 9, 0, 1, 2]
     assert some.lengths.tolist() == [2, 3] and some.labels.tolist() == [3, 0]
     assert workload.first(texts, 3).lengths.tolist() == [3, 1, 4]
     assert len(workload.first(texts, 99)) == 4
-    assert len(workload.take(texts, np.zeros(0, int))) == 0
+    assert len(texts.take(np.zeros(0, int))) == 0
 
 
 @pytest.mark.parametrize("count", [1, 10, 97])

@@ -116,7 +116,7 @@ def test_epochs_and_seeds_differ_and_repeat():
 
 def test_a_stage_may_have_texts_of_its_own():
     one, other = corpus([5] * 7), corpus([3, 12] * 5)
-    both = batching.joined(one, other)
+    both = one.joined(other)
     assert len(both) == 17 and both.lengths.tolist() == [5] * 7 + [3, 12] * 5
     np.testing.assert_array_equal(both.tokens[both.offsets[7] :], other.tokens)
     batches = list(train([StageTexts(one, 4), StageTexts(both, 5)], 4, 0))
@@ -215,7 +215,7 @@ def test_padded_lengths_are_as_fine_as_the_texts_are_many():
 
 def test_some_batches_are_cut_as_they_are_among_all():
     encoded = corpus([5, 7, 8, 12, 14, 15, 16, 3, 9, 2, 6])
-    room = batching.room(2)
+    room = batching.max_batch_size(2)
     cut = [rows for rows, _ in batching.cut(encoded.lengths, BUCKETS, room)]
     some = batching.some_batches(encoded, cut, 3)
     again = [rows for rows, _ in batching.cut(some.lengths, BUCKETS, room)]

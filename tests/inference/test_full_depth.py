@@ -23,7 +23,7 @@ def encoded(classifier):
 def test_batches_in_parts_give_the_same(classifier, encoded, monkeypatch, most):
     whole = classifier.full_depth(encoded)
     monkeypatch.setattr(full_depth, "_CACHE_TOKENS", 32)
-    got = classifier.full_depth(encoded, batching.room(most))
+    got = classifier.full_depth(encoded, batching.max_batch_size(most))
     np.testing.assert_allclose(got.logits, whole.logits, atol=1e-5)
     assert got.busy_steps == 5 * len(encoded) <= got.slot_steps
 
