@@ -1,4 +1,4 @@
-"""Measures a model directory on labelled texts: scores, exits and time.
+"""Measures a model on labelled texts: scores, exit layers and speed.
 
 Run:    python -m elbert_jax.evaluate --model=DIR --file=dev.tsv
 """
@@ -16,12 +16,12 @@ _MODEL = flags.DEFINE_string("model", None, "Model directory, or hub id.")
 _FILE = flags.DEFINE_string("file", None, "Labelled .tsv .csv .jsonl or .parquet.")
 _TASK = flags.DEFINE_string("task", None, "A named task instead of a file.")
 flags.adopt_module_key_flags(dataset_flags)
-_DELTA = flags.DEFINE_float("delta", None, "Stage 1's threshold, in place of its own.")
-_BY = flags.DEFINE_string("by", None, "Column that groups the texts.")
-_SLOTS = flags.DEFINE_string("slots", None, "Texts in a batch, of 16 tokens; or auto.")
-_REPEATS = flags.DEFINE_integer("repeats", 3, "Runs that are timed.", lower_bound=1)
-_PLOT = flags.DEFINE_string("plot", None, "Picture of the exit curve to write.")
-_JSON = flags.DEFINE_string("json", None, "File for every number.")
+_DELTA = flags.DEFINE_float("delta", None, "Stage 1 threshold; else the model's.")
+_BY = flags.DEFINE_string("by", None, "Column; its values get scores too.")
+_SLOTS = flags.DEFINE_string("slots", None, "Slots for texts of 16 tokens, or auto.")
+_REPEATS = flags.DEFINE_integer("repeats", 3, "Timed runs.", lower_bound=1)
+_PLOT = flags.DEFINE_string("plot", None, "File for a plot of the exit curve.")
+_JSON = flags.DEFINE_string("json", None, "File for all numbers.")
 
 
 def main(argv):
@@ -37,22 +37,16 @@ def main(argv):
     name, examples = dataset_flags.read(_FILE.value, _TASK.value)
     several = bool(_TASK.value) and len({e.row.get("split") for e in examples}) > 1
     by = _BY.value or ("split" if several else None)
-    card = report.measure(classifier, examples, _REPEATS.value, by=by)
+    measured = report.measure(classifier, examples, _REPEATS.value, by=by)
     print(f"{_MODEL.value} on {name}")
-    print(report.render(card))
+    print(report.render(measured))
     if record:
-        with filesystem.writing(str(record)):
-            record.write_bytes(orjson.dumps(card, option=orjson.OPT_INDENT_2))
+        with filesystem.replacing(record) as file:
+            file.write(orjson.dumps(measured, option=orjson.OPT_INDENT_2))
     if plot:
-        with filesystem.writing(str(plot)):
-            plots.exit_curve(
-                plot,
-                card["curve"],
-                card["layer_accuracy"],
-                metric="accuracy",
-                title=f"{card['texts']:,} texts, {len(card['layer_accuracy'])} layers",
-            )
-        print(f"the curve is drawn in {plot}")
+        with filesystem.writing(plot):
+            plots.exit_curve(plot, measured)
+        print(f"exit curve: {plot}")
 
 
 if __name__ == "__main__":

@@ -37,24 +37,25 @@ TARGETS: Mapping[str, Target] = {
     "mfu_full": Target("large", 0.75, 0.50),
     "mfu_refill_over_full": Target("queue", 0.90, 0.85),
 }
+# useful MFU = padding x slots x kernels; see `bench.row`
 _COLUMNS = {  # of the tables, in this order, where a part has them
-    "system": "",
-    "mix": "texts of",
+    "system": "system",
+    "mix": "lengths of",
     "texts": "texts",
     "batch": "batch",
     "texts_per_second": "texts/s",
     "slowest": "slowest",
     "fastest": "fastest",
-    "latency_ms": "ms",
+    "latency_ms": "latency, ms",
     "accuracy": "accuracy",
     "agreement": "agreement",
-    "logit_difference": "logits off",
-    "compute_ratio": "compute",
+    "logit_difference": "logit diff.",
+    "compute_ratio": "compute ratio",
     "useful_mfu": "useful MFU",
     "padding": "= padding",
     "slots": "x slots",
     "kernels": "x kernels",
-    "refill_over_ideal": "over ideal",
+    "refill_over_ideal": "refill/ideal",
 }
 
 
@@ -155,7 +156,7 @@ class Record:
                 verdict = "holds" if value >= least else "falls short"
             goal = "" if least is None else f">= {least}"
             rows.append([name, _cell(value), goal, verdict, note])
-        return tables.table(["ratio", "", "wanted", "", "measured on"], rows)
+        return tables.table(["ratio", "value", "target", "", "measured on"], rows)
 
 
 def _ratios_of(part: str) -> list[str]:

@@ -54,7 +54,7 @@ def _lines(axes: Any, rows: Rows, x: str, y: str, spread: bool = False) -> None:
 def _by_slots(axes: Any, rows: Rows, _: Rows) -> None:
     _lines(axes, rows, "batch", "texts_per_second", spread=True)
     axes.set(xlabel="slots, or batch size", ylabel="texts/s", xscale="log")
-    _ticks(axes, {row["batch"]: f"{row['batch']:,}" for row in rows})
+    _batch_ticks(axes, rows)
     axes.yaxis.set_major_formatter("{x:,g}")
     axes.set_ylim(bottom=0)
 
@@ -93,6 +93,10 @@ def _by_latency(axes: Any, rows: Rows, _: Rows) -> None:
     _lines(axes, rows, "batch", "latency_ms")
     axes.set(xlabel="batch size", ylabel="ms", xscale="log", yscale="log")
     _plain_numbers(axes.yaxis)
+    _batch_ticks(axes, rows)
+
+
+def _batch_ticks(axes: Any, rows: Rows) -> None:
     _ticks(axes, {row["batch"]: f"{row['batch']:,}" for row in rows})
 
 

@@ -1,4 +1,4 @@
-"""The scores of a classification, by the name that tasks and users give them."""
+"""Scores of a classification, by the names that tasks and users give them."""
 
 import functools
 from collections.abc import Sequence
@@ -23,19 +23,19 @@ def classification(
     classes: int,
     names: Sequence[str] = NAMES,
 ) -> dict[str, float]:
-    """Returns scores of a classification, by name.
+    """Returns scores by name.
 
-    `accuracy`; `f1`, of class 1 where there are but two (as GLUE has it), else the mean
-    over the classes that occur; `matthews`, Matthews' correlation coefficient, 0 where
+    `accuracy`; `f1`, of class 1 if there are two classes (as in GLUE), else the mean
+    over the classes that occur; `matthews`, Matthews' correlation coefficient, 0 if
     only one class occurs.
 
     Args:
       labels: [M] int, the true classes.
       predicted: [M] int, the predicted classes.
-      classes: C, how many there are.
-      names: of those that are wanted.
+      classes: C, their number.
+      names: which scores.
     """
-    from sklearn import metrics  # a second, which other commands need not wait
+    from sklearn import metrics  # takes a second: only where it is needed
 
     average = "binary" if classes <= 2 else "macro"
     f1: Any = metrics.f1_score

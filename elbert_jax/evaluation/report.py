@@ -106,10 +106,12 @@ def render(report: dict[str, Any]) -> str:
         f"slots in use: {report['occupancy']:.3f}\n"
         f"exit layers of the engine as in the full-depth replay: "
         f"{report['same_exits']} of {texts} texts",
-        "exit layer, texts\n" + tables.histogram(early["exit_histogram"]),
+        "texts by exit layer\n" + tables.histogram(early["exit_histogram"]),
         "texts by the rule that fired: " + ", ".join(rules),
         "exit curve: stage 1 at threshold delta, stage 2 monotone\n"
-        + tables.table(["delta", "accuracy", "mean exit layer", "FLOPs"], curve_rows),
+        + tables.table(
+            ["delta", "accuracy", "mean exit layer", "FLOPs ratio"], curve_rows
+        ),
     ]
     if groups := report["groups"]:
         rows = [list(group.values()) for group in groups]
