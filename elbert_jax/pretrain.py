@@ -1,4 +1,4 @@
-"""Pretrains ALBERT on plain text: masked pieces and sentence order.
+"""Pretrains ALBERT on plain text: masked tokens and sentence order.
 
 Run:    python -m elbert_jax.pretrain --config=configs/pretrain_mini.py \
             --workdir=runs/pretrain_mini --config.data.files=books.txt.xz
@@ -20,9 +20,7 @@ def main(argv):
     del argv
     machine.enable_compilation_cache()
     if _CONFIG.value is None or _WORKDIR.value is None:
-        raise UserError(
-            "give --config=FILE, a configuration that is there, and --workdir=DIR"
-        )
+        raise UserError("give --config=FILE, an existing one, and --workdir=DIR")
     pretraining.pretrain(_CONFIG.value, _WORKDIR.value)
 
 

@@ -1,4 +1,4 @@
-"""Fine-tunes ALBERT with a loss at every exit.
+"""Fine-tunes ALBERT with early exits.
 
 Run:    python -m elbert_jax.train --config=configs/sst2.py --workdir=runs/sst2
 """
@@ -19,9 +19,7 @@ def main(argv):
     del argv
     machine.enable_compilation_cache()
     if _CONFIG.value is None or _WORKDIR.value is None:
-        raise UserError(
-            "give --config=FILE, a configuration that is there, and --workdir=DIR"
-        )
+        raise UserError("give --config=FILE, an existing one, and --workdir=DIR")
     finetuning.train(_CONFIG.value, _WORKDIR.value)
 
 

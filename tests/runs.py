@@ -1,4 +1,4 @@
-"""Training runs as a user starts them, and what is left of them."""
+"""Small training runs, and what they leave when they are killed or interrupted."""
 
 import pathlib
 import pprint
@@ -22,7 +22,7 @@ WORDS = {"good": ["gain", "rise", "win"], "bad": ["loss", "fall", "drop"]}
 
 
 def shrink(config: Any, layers: int) -> None:
-    """Makes a run's model tiny, and has every step logged."""
+    """Makes the model of a run tiny, and logs every step."""
     config.model.num_hidden_layers = layers
     config.model.hidden_size = 16
     config.model.embedding_size = 8
@@ -34,7 +34,7 @@ def shrink(config: Any, layers: int) -> None:
 
 
 def write_texts(path: pathlib.Path, count: int, seed: int) -> pathlib.Path:
-    """Writes texts whose label one word decides, all of 8 pieces at most."""
+    """Writes texts of at most 8 tokens whose label depends on one word."""
     draw = np.random.default_rng(seed)
     lines = ["sentence\tlabel"]
     for _ in range(count):
@@ -46,7 +46,7 @@ def write_texts(path: pathlib.Path, count: int, seed: int) -> pathlib.Path:
 
 
 def fine_tuning(folder: pathlib.Path) -> Any:
-    """Returns the configuration of a small run on such texts: 6 batches an epoch."""
+    """Returns a small run on such texts, with 6 batches an epoch."""
     config = default.get_config()
     shrink(config, layers=2)
     config.data.train_file = str(write_texts(folder / "train.tsv", 96, 0))
@@ -62,7 +62,7 @@ def fine_tuning(folder: pathlib.Path) -> Any:
 
 
 def rows_of(workdir: pathlib.Path) -> list[dict]:
-    """Returns what a run has logged."""
+    """Returns the logged rows of a run."""
     lines = (workdir / "metrics.jsonl").read_bytes().splitlines()
     return [orjson.loads(line) for line in lines]
 

@@ -92,9 +92,11 @@ class Passages:
         """
         self.store, self.vocabulary, self.length = store, vocabulary, length
         self.rate, self.max_ngram = rate, max_ngram
-        room = length - _SPECIAL
-        cuts = [_between_words(self._document(row), vocabulary, room) for row in rows]
-        sizes = [np.minimum(np.diff(places), room) for places in cuts]
+        capacity = length - _SPECIAL
+        cuts = [
+            _between_words(self._document(row), vocabulary, capacity) for row in rows
+        ]
+        sizes = [np.minimum(np.diff(places), capacity) for places in cuts]
         begins = [store.offsets[row] + places[:-1] for row, places in zip(rows, cuts)]
         none = [np.zeros(0, np.int64)]
         every_begin = np.concatenate(none + begins)
@@ -106,7 +108,7 @@ class Passages:
                 "lines between documents only"
             )
         self.begins, self.sizes = every_begin[kept], every_size[kept]
-        self.num_masked = max(1, int(np.rint(rate * room)))  # P
+        self.num_masked = max(1, int(np.rint(rate * capacity)))  # P
 
     def __len__(self) -> int:
         return len(self.begins)
@@ -116,11 +118,11 @@ class Passages:
 
     def batch(self, which: np.ndarray, random: np.random.Generator) -> MaskedBatch:
         """Returns passages as a batch, split, swapped and masked at random."""
-        vocabulary, room = self.vocabulary, self.length - _SPECIAL
+        vocabulary, capacity = self.vocabulary, self.length - _SPECIAL
         sizes, column = self.sizes[which, None], np.arange(self.length)
         last = self.begins[which, None] + sizes - 1
         text = self.store.tokens[
-            np.minimum(self.begins[which, None] + np.arange(room), last)
+            np.minimum(self.begins[which, None] + np.arange(capacity), last)
         ]
         text = text.astype(np.int32)
         cut = _cuts(text, sizes, vocabulary, random)
@@ -129,7 +131,7 @@ class Passages:
         types = (column > first + 1) & (column < sizes + _SPECIAL)
         source = column - 1 - types  # before the swap
         source = source + swapped * np.where(types, -first, cut)
-        tokens = np.take_along_axis(text, np.clip(source, 0, room - 1), axis=1)
+        tokens = np.take_along_axis(text, np.clip(source, 0, capacity - 1), axis=1)
         maskable = (column >= 1) & (column < sizes + 2) & (column != first + 1)
         separators = (column == first + 1) | (column == sizes + 2)
         tokens = np.where(separators, vocabulary.sep, np.where(maskable, tokens, 0))
@@ -151,7 +153,9 @@ class Passages:
         )
 
 
-def _between_words(tokens: np.ndarray, vocabulary: Vocabulary, room: int) -> np.ndarray:
+def _between_words(
+    tokens: np.ndarray, vocabulary: Vocabulary, capacity: int
+) -> np.ndarray:
     """Returns the start of every passage, and the end of the last one.
 
     Passages end between words, as segments do, so that a boundary does not reveal the
@@ -160,7 +164,9 @@ def _between_words(tokens: np.ndarray, vocabulary: Vocabulary, room: int) -> np.
     words = np.flatnonzero(vocabulary.starts_word[tokens])
     places = np.concatenate([[0], words[words > 0], [len(tokens)]])
     ends = np.arange(len(places)) + 1  # of a passage from each place: at least a word
-    ends = np.maximum(ends, np.searchsorted(places, places + room, side="right") - 1)
+    ends = np.maximum(
+        ends, np.searchsorted(places, places + capacity, side="right") - 1
+    )
     chosen = [0]
     while chosen[-1] < len(places) - 1:
         chosen.append(int(ends[chosen[-1]]))

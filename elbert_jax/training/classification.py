@@ -25,7 +25,10 @@ from elbert_jax.training.trainer import GRADIENT, Effort, Evaluation
 
 
 class Classification:
-    """The trainer's `Objective` of a method's losses, one stage each."""
+    """The trainer's `Objective` of a method's losses, one stage each.
+
+    `params` are those before the first step.
+    """
 
     def __init__(
         self,
@@ -34,14 +37,6 @@ class Classification:
         model_config: AlbertConfig,
         params: Params,
     ):
-        """Plans the stages of a run.
-
-        Args:
-          config: the run's.
-          data: its texts.
-          model_config: shape of the model.
-          params: of the model, before the first step.
-        """
         self.config, self.data = config, data
         self.model_config, self.params = model_config, params
         self.criterion = config.criterion(model_config.num_hidden_layers)
@@ -52,11 +47,11 @@ class Classification:
             for loss in config.method.losses
             if loss.heads_only or not config.heads_only
         ]
-        stages = [self._texts(loss) for loss in self.losses]
-        self.stages = [self._stage(*each) for each in zip(self.losses, stages)]
+        texts = [self._texts(loss) for loss in self.losses]
+        self.stages = [self._stage(*each) for each in zip(self.losses, texts)]
         self.buckets = batching.bucket_lengths(config.data.max_seq_length)
         self.train = TrainingBatches(
-            stages, config.batch_size, config.loop.seed, self.buckets
+            texts, config.batch_size, config.loop.seed, self.buckets
         )
 
     def _texts(self, loss: ExitLoss) -> StageTexts:

@@ -1,7 +1,7 @@
 """The README.md of a model directory: how it was trained, and what was measured."""
 
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from elbert_jax.data.training_data import TrainingData
@@ -118,15 +118,6 @@ def render_pretrained(
         ["depth", "tokens of a row", "share of the steps"],
         [(p.depth, p.length, f"{p.share:g}") for p in phases],
     )
-    columns = {
-        "accuracy on masked tokens": "mlm_accuracy",
-        "perplexity": "mlm_perplexity",
-        "accuracy of sentence order": "sop_accuracy",
-    }
-    held_out = markdown(
-        ["depth", *columns],
-        [[phases[-1].depth, *_numbers(scores[name] for name in columns.values())]],
-    )
     return f"""---
 library_name: elbert_jax
 pipeline_tag: fill-mask
@@ -140,6 +131,9 @@ pipeline_tag: fill-mask
 - {model.num_hidden_layers} layers that share their weights, hidden size
   {model.hidden_size}, a vocabulary of {model.vocab_size:,} tokens, weights stored as
   {config.export_dtype}.
+- On held-out documents, at depth {phases[-1].depth}: accuracy on masked tokens
+  {scores["mlm_accuracy"]:.4f}, perplexity {scores["mlm_perplexity"]:.2f}; accuracy of
+  sentence order {scores["sop_accuracy"]:.4f}, where chance is 0.5.
 
 Fine-tune it: `python -m elbert_jax.train --config=... --config.init=DIR`.
 `transformers` opens the directory as `AlbertForPreTraining` or `AlbertForMaskedLM`.
@@ -147,10 +141,6 @@ Fine-tune it: `python -m elbert_jax.train --config=... --config.init=DIR`.
 ## Phases
 
 {schedule}
-
-## Held-out documents
-
-{held_out}
 """
 
 
@@ -158,8 +148,8 @@ def _scores(report: Mapping[str, Any], depth: int, exit_name: str) -> list[list[
     full, point = report["full_depth"], report["at_exit"]
     exits = [f"{point['mean_exit_layer']:.2f}", f"{point['flops_ratio']:.3f}"]
     return [
-        ["full depth", *_numbers(full.values()), depth, 1],
-        [exit_name, *_numbers(point[name] for name in full), *exits],
+        ["full depth", *map(_number, full.values()), depth, 1],
+        [exit_name, *(_number(point[name]) for name in full), *exits],
     ]
 
 
@@ -176,7 +166,3 @@ def _curve_row(row: Mapping[str, Any], metric: str) -> list[Any]:
 
 def _number(value: float) -> str:
     return f"{value:.4f}"
-
-
-def _numbers(values: Iterable[float]) -> list[str]:
-    return [_number(value) for value in values]

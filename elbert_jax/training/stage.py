@@ -39,7 +39,7 @@ class TrainingStage:
 class StageRun:
     """A stage's schedule, optimizer and best checkpoint, indexed by global step.
 
-    Its first step is `begin + 1`, its last one `end`.
+    Its first step is `begin + 1`, its last one `end`; `directory` is of the checkpoint.
     """
 
     def __init__(
@@ -49,14 +49,6 @@ class StageRun:
         begin: int,
         directory: pathlib.Path,
     ):
-        """Prepares the steps of a stage.
-
-        Args:
-          stage: the stage.
-          config: the loop's.
-          begin: number of steps of the stages before.
-          directory: of the best checkpoint.
-        """
         self.stage, self.begin, self.end = stage, begin, begin + stage.steps
         updates = np.arange(stage.steps) // config.accumulate
         self._rates = np.asarray(stage.learning_rate(updates), np.float32)

@@ -1,4 +1,4 @@
-"""What masking knows of the pieces of SentencePiece and of word pieces."""
+"""Special tokens and word starts of SentencePiece and WordPiece vocabularies."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def test_sentencepiece(tmp_path):
     check(train_tokenizer(['A long "day." Now so!'] * 3, 60, tmp_path), "▁now a")
 
 
-def test_word_pieces(tmp_path):
+def test_wordpiece(tmp_path):
     (tmp_path / "vocab.txt").write_text("\n".join(CHINESE))
     tokenizer = Tokenizer.load(tmp_path)
     check(tokenizer, "好 ##b")
@@ -24,9 +24,9 @@ def test_word_pieces(tmp_path):
 
 
 def check(tokenizer, names):
-    """`names` are a piece that begins a word, and one that does not."""
-    got, pieces = Vocabulary.of(tokenizer), tokenizer.vocabulary()
-    word, other = map(pieces.index, names.split())
-    assert (got.cls, got.sep, got.mask) == tuple(map(pieces.index, CHINESE[2:5]))
+    """`names` are a token that starts a word, and one that does not."""
+    got, tokens = Vocabulary.of(tokenizer), tokenizer.vocabulary()
+    word, other = map(tokens.index, names.split())
+    assert (got.cls, got.sep, got.mask) == tuple(map(tokens.index, CHINESE[2:5]))
     assert got.ordinary.tolist() == list(range(5, len(tokenizer)))
     assert got.starts_word[word] and not got.starts_word[other]

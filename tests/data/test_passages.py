@@ -13,7 +13,7 @@ from elbert_jax.data.token_store import TokenStore
 from elbert_jax.errors import UserError
 from tests.properties import examples
 
-# 2 to 4 are special; words have one piece, one, and three.
+# Tokens 2 to 4 are special; words have one token, one, and three.
 T = np.arange(3000)
 VOCABULARY = Vocabulary(2, 3, 4, T % 5 < 3, T[5:])
 

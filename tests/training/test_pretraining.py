@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("optax_promotes")
 
 
 def write_books(path: pathlib.Path, books: int, seed: int = 0) -> pathlib.Path:
-    """Writes documents that repeat one word each: any piece tells the hidden ones."""
+    """Writes documents that repeat one word each: any token reveals the masked ones."""
     draw = np.random.default_rng(seed)
     words = ["bank", "lent", "money", "farmer", "paid", "back", "twice", "over"]
     lines = [
@@ -104,8 +104,8 @@ def test_the_card_says_what_was_seen(finished):
     seen = [row for row in runs.rows_of(workdir) if "loss" in row][-1]["tokens_seen"]
     assert "from random weights" in card and "books.txt" in card
     assert f"{seen:,} tokens seen in 60 steps" in card
-    # Two tables, one of two phases, one of the scores at the last one's depth.
-    assert card.count("\n| ") == (2 + 2) + (2 + 1) and "\n| 2 " in card
+    assert "held-out documents, at depth 2: accuracy on masked tokens" in card.lower()
+    assert card.count("\n| ") == 2 + 2  # a row for each phase
 
 
 def test_fine_tuning_goes_on_from_it(finished, tmp_path, capsys):
