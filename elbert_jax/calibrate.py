@@ -1,10 +1,10 @@
-"""Chooses when a model's texts leave: as early as a bound on the accuracy drop allows.
+"""Chooses a model's exit threshold: the fastest with a bound on accuracy or speed.
 
 Run:    python -m elbert_jax.calibrate --model=DIR --file=held_out.tsv \
             --max_accuracy_drop=0.01 --confidence=0.9
 
-The texts have to be ones that training has not seen. The model's operating_point.json
-gets the choice and what it promises; where nothing qualifies it stays as it is.
+Training must not have seen the texts. The choice and its guarantees are written to the
+model's operating_point.json, which stays unchanged where nothing qualifies.
 """
 
 import functools
@@ -27,12 +27,16 @@ _MODEL = flags.DEFINE_string("model", None, "Model directory.")
 _FILE = flags.DEFINE_string("file", None, "Labelled .tsv .csv .jsonl or .parquet.")
 _TASK = flags.DEFINE_string("task", None, "A named task instead of a file.")
 flags.adopt_module_key_flags(dataset_flags)
-_DROP = flags.DEFINE_float("max_accuracy_drop", None, "From full depth; 0.01: 1 %.")
-_CONFIDENCE = flags.DEFINE_float("confidence", 0.9, "That the drop is no larger.")
-_P99 = flags.DEFINE_float("target_p99_ms", None, "For texts that come one by one.")
-_RATE = flags.DEFINE_float("min_texts_per_second", None, "For texts that come at once.")
-_EXIT = flags.DEFINE_string("exit", None, "The exit to move, as JSON; else its own.")
-_SLOTS = flags.DEFINE_string("slots", None, "Texts in a batch, of 16 tokens; or auto.")
+_DROP = flags.DEFINE_float(
+    "max_accuracy_drop", None, "From full depth; 0.01 is one point."
+)
+_CONFIDENCE = flags.DEFINE_float("confidence", 0.9, "Of the bound on the drop.")
+_P99 = flags.DEFINE_float("target_p99_ms", None, "Latency of single texts.")
+_RATE = flags.DEFINE_float("min_texts_per_second", None, "Throughput of many texts.")
+_EXIT = flags.DEFINE_string(
+    "exit", None, "Exit to calibrate, as JSON; default: the model's."
+)
+_SLOTS = flags.DEFINE_string("slots", None, "Texts of 16 tokens per batch, or auto.")
 
 
 def main(argv):
@@ -41,7 +45,7 @@ def main(argv):
     goal = calibration.Goal(_DROP.value, _CONFIDENCE.value, _P99.value, _RATE.value)
     directory = pathlib.Path(_MODEL.value or "").expanduser()
     if not (_MODEL.value and directory.is_dir() and os.access(directory, os.W_OK)):
-        raise UserError("give --model=DIR, a directory that the choice is written to")
+        raise UserError("give --model=DIR, a directory that can be written to")
     classifier = Classifier.from_pretrained(directory, exit=_exit(), slots=_SLOTS.value)
     name, examples = dataset_flags.read(_FILE.value, _TASK.value)
     encoded = corpus.encode(

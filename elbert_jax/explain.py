@@ -1,11 +1,10 @@
-"""Shows what happens to a text in the layers, and where a text leaves.
+"""Shows what a model predicts for a text after every layer, and where the text exits.
 
     python -m elbert_jax.explain --model=DIR --text="a gripping film"
     python -m elbert_jax.explain --model=DIR --file=dev.tsv --examples=3
 
-The second, which takes a named --task too, looks through labelled texts for those that
-show what early exit does. Both print traces, and write a page to open in a browser with
-a picture beside it.
+The second, which also takes a named --task, searches labelled texts for examples of
+what early exit does. Both print traces and write a page to open in a browser.
 """
 
 from absl import flags
@@ -13,23 +12,17 @@ from absl import flags
 from elbert_jax import filesystem
 from elbert_jax.cli import app, dataset_flags
 from elbert_jax.errors import UserError
-from elbert_jax.explanation import (
-    inspection,
-    patterns,
-    trace_page,
-    trace_picture,
-    trace_text,
-)
+from elbert_jax.explanation import inspection, patterns, trace_page, trace_text
 from elbert_jax.inference.classifier import Classifier
 
 _MODEL = flags.DEFINE_string("model", None, "Model directory, or hub id.")
-_TEXT = flags.DEFINE_string("text", None, "The text to follow.")
+_TEXT = flags.DEFINE_string("text", None, "The text to explain.")
 _PAIR = flags.DEFINE_string("text_pair", None, "The second text of a pair.")
 _FILE = flags.DEFINE_string("file", None, "Labelled .tsv .csv .jsonl or .parquet.")
 _TASK = flags.DEFINE_string("task", None, "A named task instead of a file.")
 flags.adopt_module_key_flags(dataset_flags)
-_EXAMPLES = flags.DEFINE_integer("examples", 3, "Texts of each pattern.", 1, 10)
-_DELTA = flags.DEFINE_float("delta", None, "Stage 1's threshold, in place of its own.")
+_EXAMPLES = flags.DEFINE_integer("examples", 3, "Examples of each pattern.", 1, 10)
+_DELTA = flags.DEFINE_float("delta", None, "Stage 1's threshold; default: the model's.")
 _OUTPUT = flags.DEFINE_string("output", "explain.html", "The page to write.")
 
 
@@ -53,16 +46,12 @@ def main(argv):
         print(*[f"== {heading}\n"] * bool(heading), sep="", end="")
         for trace in traces:
             print(trace_text.render(trace), end="\n\n")
-    everything = [trace for traces in sections.values() for trace in traces]
-    if not everything:
+    if not any(sections.values()):
         raise UserError("no text shows one of the patterns")
     title = f"Looking inside {_MODEL.value}"
-    with filesystem.replacing(str(page)) as file:
+    with filesystem.replacing(page) as file:
         file.write(trace_page.render(title, sections).encode())
-    picture = page.with_suffix(".png")
-    with filesystem.replacing(str(picture)) as file:
-        trace_picture.draw(file, everything)
-    print(f"the page is {page}, the picture {picture}")
+    print(f"the page is {page}")
 
 
 def _sections(classifier):

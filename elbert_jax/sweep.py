@@ -1,10 +1,10 @@
-"""Tries every exit criterion on models, from one full-depth pass of each.
+"""Compares every exit criterion on models, from one full-depth pass of each.
 
     python -m elbert_jax.sweep --models=DIR,DIR --file=dev.tsv --output=runs/sweep
 
-The engine confirms chosen points. A second start takes the logits from the cache.
-Models of several seeds share a line; others that belong together are named so:
---models=old=DIR,old=DIR,new=DIR,new=DIR.
+The engine confirms chosen operating points. Another run on the same models and texts
+takes the logits from the cache. Models that differ only in their seed share a line;
+name others that belong together: --models=old=DIR,old=DIR,new=DIR,new=DIR.
 """
 
 import functools
@@ -22,18 +22,26 @@ from elbert_jax.sweeps.confirmation import Disagreement
 from elbert_jax.sweeps.sweeping import LabelledSet, Plan
 
 _MODELS = flags.DEFINE_list("models", None, "Directories, or hub ids: [NAME=]DIR.")
-_FILE = flags.DEFINE_list("file", None, "Labelled file: one for all models, or each.")
+_FILE = flags.DEFINE_list(
+    "file", None, "Labelled file: one for all models, or one each."
+)
 _TASK = flags.DEFINE_list("task", None, "Named tasks instead of files.")
 flags.adopt_module_key_flags(dataset_flags)
 _METRIC = flags.DEFINE_enum(
-    "metric", None, ("accuracy", "f1", "matthews"), "Else the task's, or accuracy."
+    "metric", None, ("accuracy", "f1", "matthews"), "Default: the task's, or accuracy."
 )
-_WINDOW = flags.DEFINE_integer("window", 8, "W of the criteria compared.", 1)
-_CONFIRM = flags.DEFINE_multi_float("confirm", [1.5, 2, 4], "Speed-ups; 0: none.")
-_REPEATS = flags.DEFINE_integer("repeats", 5, "Timed runs of a point.", lower_bound=1)
-_SLOTS = flags.DEFINE_string("slots", None, "Texts in a batch, of 16 tokens; or auto.")
-_OUTPUT = flags.DEFINE_string("output", None, "Folder of rows, table and pictures.")
-_CACHE = flags.DEFINE_string("cache_dir", None, "For logits; else OUTPUT/cache.")
+_WINDOW = flags.DEFINE_integer("window", 8, "Window length of the criteria.", 1)
+_CONFIRM = flags.DEFINE_multi_float(
+    "confirm", [1.5, 2, 4], "Speed-ups to confirm; 0: none."
+)
+_REPEATS = flags.DEFINE_integer(
+    "repeats", 5, "Timed runs of each point.", lower_bound=1
+)
+_SLOTS = flags.DEFINE_string("slots", None, "Texts of 16 tokens per batch, or auto.")
+_OUTPUT = flags.DEFINE_string("output", None, "Folder for rows, tables and pictures.")
+_CACHE = flags.DEFINE_string(
+    "cache_dir", None, "Folder of cached logits; default: OUTPUT/cache."
+)
 
 
 def main(argv):
@@ -46,7 +54,7 @@ def main(argv):
     if len(names) not in (1, len(models)):
         raise UserError(f"{len(models)} models take one set for all, or one each")
     folder = pathlib.Path(_OUTPUT.value).expanduser()
-    with filesystem.writing(str(folder)):
+    with filesystem.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     cache = pathlib.Path(_CACHE.value or folder / "cache").expanduser()
     speed_ups = [each for each in _CONFIRM.value if each > 0]

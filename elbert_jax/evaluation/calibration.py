@@ -1,14 +1,13 @@
-"""Calibration: the fastest operating point that keeps its accuracy, or fast enough.
+"""Calibration: the fastest exit with a bounded accuracy drop, or one fast enough.
 
-The points lie on a path from full depth to the first layer: the model's criterion with
-its threshold moved (`exit_grid`). The path is laid down before a label is seen, so that
-fixed sequence testing walks it at the whole level (`significance`): with the confidence
-asked for, none of the points that it accepts loses more accuracy than allowed, and
-which of them is chosen may depend on anything.
+The candidates are full depth and the grid of the model's criterion, from careful to
+fast. Their order is fixed before a label is seen, so that fixed sequence testing
+(`significance`) tests each at the full level: with the given confidence no accepted
+point loses more accuracy than allowed, whichever of them is then chosen.
 
-The guarantee is one of accuracy, a mean over texts, and for texts drawn as those of the
-calibration, which training has not seen. To calibrate several times on the same texts
-and keep the best is no longer one test.
+The guarantee is about accuracy, a mean over texts, for texts drawn as the calibration
+texts were; training must not have seen these. It does not hold for the best of several
+calibrations on the same texts.
 """
 
 import bisect
@@ -18,9 +17,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-from jaxtyping import Float, Int
-
 from elbert_jax.data.batching import Encoded
 from elbert_jax.errors import UserError
 from elbert_jax.evaluation import curve, significance
@@ -28,12 +24,11 @@ from elbert_jax.evaluation.curve import LayerOutputs
 from elbert_jax.evaluation.timing import Speed
 from elbert_jax.exits import Criterion, FixedDepth
 from elbert_jax.inference.classifier import Classifier
-from elbert_jax.model.albert import AlbertConfig
 
 
 @dataclasses.dataclass(frozen=True)
 class Goal:
-    """What an operating point has to hold; None is not asked for."""
+    """The requirements on an operating point; None is no requirement."""
 
     max_accuracy_drop: float | None = None  # from full depth
     confidence: float = 0.9  # that the drop is no larger
@@ -53,7 +48,7 @@ class Goal:
 
     @property
     def level(self) -> float:
-        """How likely the guarantee may be to fail."""
+        """The probability with which the guarantee may fail."""
         return 1 - self.confidence
 
     @property
@@ -67,55 +62,35 @@ class Goal:
 
 
 class Point(NamedTuple):
-    """An operating point, and what it gave on the texts."""
+    """A candidate, and its scores and compute on the calibration texts."""
 
     name: str
     criterion: Criterion
-    measured: dict[str, Any]  # see `evaluation.at_exit`
-    p_value: float  # for: it loses more accuracy than allowed; 0 where it cannot
+    measured: dict[str, Any]  # see `curve.at_exit`
+    p_value: float  # of losing more accuracy than allowed; 0 where it cannot
 
 
 def measure(classifier: Classifier, encoded: Encoded, goal: Goal) -> list[Point]:
-    """Returns the path of the classifier's exit, from one pass over labelled texts.
+    """Returns full depth, then the points of the classifier's exit, careful to fast.
 
     Raises:
-      UserError: the exit has no path, or the model gives no numbers.
+      UserError: the exit has no threshold to vary, or the logits are not finite.
     """
     config = classifier.config
-    classifier.exit.grid(config.num_hidden_layers, config.num_labels)  # may refuse
+    depth, classes = config.num_hidden_layers, config.num_labels
+    points = classifier.exit.grid(depth, classes)  # may refuse: before the pass
     logits = classifier.every_layer(encoded)
-    labels, lengths = encoded.labels, encoded.lengths
-    return path(config, logits, labels, lengths, classifier.exit, goal)
-
-
-def path(
-    config: AlbertConfig,
-    logits: Float[np.ndarray, "D M C"],
-    labels: Int[np.ndarray, " M"],
-    lengths: Int[np.ndarray, " M"],
-    criterion: Criterion,
-    goal: Goal,
-) -> list[Point]:
-    """Returns full depth, then the criterion's points from careful to fast, tested.
-
-    Raises:
-      UserError: the criterion has none.
-    """
-
-    outputs = LayerOutputs(config, logits, labels, lengths)
+    outputs = LayerOutputs(config, logits, encoded.labels, encoded.lengths)
 
     def point(name: str, criterion: Criterion, bound: float | None) -> Point:
-        row = curve.at_exit(outputs, criterion)
-        changes, p_value = (row["lost"], row["gained"], len(labels)), 0.0
+        row, p_value = curve.at_exit(outputs, criterion), 0.0
         if bound is not None:
+            changes = row["lost"], row["gained"], len(outputs)
             p_value = significance.p_value(*changes, bound, goal.level)
         return Point(name, criterion, row, p_value)
 
-    moved = criterion.grid(config.num_hidden_layers, config.num_labels)
-    return [
-        point("full depth", FixedDepth(config.num_hidden_layers), None),
-        *(point(*named, goal.max_accuracy_drop) for named in moved.items()),
-    ]
+    full = point("full depth", FixedDepth(depth), None)
+    return [full, *(point(*each, goal.max_accuracy_drop) for each in points.items())]
 
 
 def accepted(points: Sequence[Point], goal: Goal) -> Sequence[Point]:
@@ -127,14 +102,14 @@ def accepted(points: Sequence[Point], goal: Goal) -> Sequence[Point]:
 def choose(
     points: Sequence[Point], goal: Goal, time: Callable[[Criterion], Speed]
 ) -> tuple[Point, Speed | None]:
-    """Returns the point that meets the goal, and its speed if that was asked for.
+    """Returns the point that meets the goal, and its speed if the goal asks for one.
 
-    Of the accepted points that is the cheapest; where a speed is asked for, the most
+    Of the accepted points it is the cheapest; where a speed is asked for, the most
     careful one that is fast enough, found by bisection.
 
     Args:
-      points: see `path`.
-      goal: what the point has to hold.
+      points: see `measure`.
+      goal: the requirements.
       time: measures the speed of a criterion.
 
     Raises:
@@ -162,12 +137,13 @@ def choose(
 
 def _refusal(point: Point, goal: Goal) -> str:
     bound, row = goal.max_accuracy_drop or 0.0, point.measured
-    texts = sum(row["exit_histogram"])
-    changes = row["lost"], row["gained"], texts
+    changes = row["lost"], row["gained"], sum(row["exit_histogram"])
     needed = significance.texts_needed(*changes, bound, goal.level)
-    advice = f"about {needed:,} such texts would do" if needed else "allow a larger one"
+    advice = "allow a larger one"
+    if needed:
+        advice = f"about {needed:,} such texts would suffice"
     return (
         f"no early exit keeps within a drop of {bound:g} with confidence "
-        f"{goal.confidence:g}: {point.name} lost {row['lost']} and gained "
-        f"{row['gained']} of {texts:,} texts; {advice}; nothing is written"
+        f"{goal.confidence:g}: {point.name} lost {changes[0]} and gained "
+        f"{changes[1]} of {changes[2]:,} texts; {advice}; nothing is written"
     )

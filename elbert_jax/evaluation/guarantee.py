@@ -1,4 +1,4 @@
-"""What a calibration found and promises: on a terminal, and in the model's files."""
+"""The result of a calibration, for the terminal and for `operating_point.json`."""
 
 import hashlib
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _METHOD = (
 
 
 def render(points: Sequence[Point], goal: Goal) -> str:
-    """Returns the path as a table."""
+    """Returns the candidates as a table."""
     tested = goal.max_accuracy_drop is not None
     usable = len(calibration.accepted(points, goal))
     header = ["exit", "accuracy", "drop", "mean exit layer", "FLOPs"]
@@ -33,7 +33,7 @@ def render(points: Sequence[Point], goal: Goal) -> str:
 
 
 def sentence(point: Point, goal: Goal, timed: Speed | None) -> str:
-    """Returns the choice and what it promises."""
+    """Returns the choice and its guarantees."""
     parts = [f"{point.name} takes {point.measured['flops_ratio']:.3f} of the FLOPs"]
     if goal.max_accuracy_drop is not None:
         parts.append(
@@ -42,14 +42,14 @@ def sentence(point: Point, goal: Goal, timed: Speed | None) -> str:
         )
     if timed:
         parts.append(
-            f"here a text alone takes {timed['p99_ms']:.3g} ms (p99), and many go at "
+            f"here a single text takes {timed['p99_ms']:.3g} ms (p99), and many run at "
             f"{timed['texts_per_second']:.4g} texts/s"
         )
     return "; ".join(parts)
 
 
 def data(examples: Sequence[Example], source: str) -> dict[str, Any]:
-    """Returns the texts' name and number, and the hash of texts and labels in order."""
+    """Returns the name, number and hash of the texts; the hash includes the labels."""
     digest = hashlib.blake2b(digest_size=16)
     for example in examples:
         row = [example.text, example.text_pair, example.label]
@@ -60,7 +60,7 @@ def data(examples: Sequence[Example], source: str) -> dict[str, Any]:
 def grounds(
     point: Point, goal: Goal, timed: Speed | None, data: dict[str, Any], slots: int
 ) -> dict[str, dict[str, Any]]:
-    """Returns what `operating_point.save` is to write beside the exit."""
+    """Returns what `operating_point.save` writes beside the criterion."""
     given: dict[str, dict[str, Any]] = {"data": data}
     if goal.max_accuracy_drop is not None:
         given["guarantee"] = {

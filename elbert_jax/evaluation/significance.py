@@ -1,8 +1,8 @@
-"""How sure a sample of texts makes us that an early exit costs little accuracy.
+"""Tests that an early exit costs little accuracy, from a sample of texts.
 
 A text's loss is 1 where full depth is right and the exit wrong (the text is lost), -1
-the other way round (gained), else 0. The mean loss of the population that the texts
-are drawn from, each by itself, is the accuracy drop.
+in the opposite case (gained), else 0. The accuracy drop is the mean loss of the
+population from which the texts are drawn independently.
 
 References:
     Angelopoulos, Bates, Candes, Jordan and Lei, "Learn then Test", 2021: valid
@@ -21,33 +21,34 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import beta, binom
 
-_NUISANCE = 0.1  # share of the level that a bound on the rate of changed texts takes
-_LEFT_OUT = 1e-12  # probability of the ends of a sum, which the p-value adds instead
+_NUISANCE = 0.1  # share of the level for the bound on the rate of changed texts
+_LEFT_OUT = 1e-12  # tail probability that sums omit, added to the p-value instead
 _MOST = 10**7  # texts
 
 
 def p_value(lost: int, gained: int, texts: int, bound: float, level: float) -> float:
-    """Returns a valid p-value for: the accuracy drop is above `bound`.
+    """Returns a valid p-value of the hypothesis that the accuracy drop exceeds `bound`.
 
-    It is exact in finite samples: under every such population, and for every u, it
-    comes out at u or below with probability u at most. The statistic is `lost -
-    gained`. Its distribution also depends on how many texts change sides at all, a
-    rate q that nobody knows; so the p-value is the largest one for any q up to its
-    upper confidence bound, plus the probability that the bound fails (Berger and Boos).
+    It is exact in finite samples: under every such population it is at most u with
+    probability at most u. The statistic is `lost - gained`. Its distribution also
+    depends on a nuisance parameter, the rate q of texts that are lost or gained; so the
+    p-value is the largest one for any q up to its upper confidence bound, plus the
+    probability that the bound fails (Berger and Boos).
 
-    The largest one needs no search. Given q it is that of a drop of `bound`. It grows
-    with q as long as the next smaller sample's distribution rises at the statistic:
-    below its mean it does, where a loss is the sum of two independent coins (less
-    one), by Darroch's rule for the mode; that is so for 2 q <= 1 + bound^2. Elsewhere
-    the p-value is 1.
+    That maximum needs no search. Given q it is attained at a drop of `bound`. It grows
+    with q while the probability mass function of a sample with one text less increases
+    at the statistic. Where a loss is distributed as the sum of two independent
+    Bernoulli variables minus one, which is the case for 2 q <= 1 + bound^2, it
+    increases below its mean, by Darroch's rule for the mode. Elsewhere the p-value
+    is 1.
 
     Args:
       lost: texts that only full depth has right.
       gained: texts that only the exit has right.
-      texts: how many there are in all.
-      bound: the accuracy drop not to exceed, from 0 to below 1.
-      level: the error that the test is meant for, in (0, 1); it is no part of the
-        p-value's meaning, and sets how it divides its doubt.
+      texts: their total number.
+      bound: the accuracy drop not to exceed, in [0, 1).
+      level: the intended level of the test, in (0, 1). The p-value is valid for any;
+        a share of it bounds q.
     """
     statistic, changed, doubt = lost - gained, lost + gained, _NUISANCE * level
     if statistic + 1 > math.floor((texts - 1) * bound) or changed >= texts:
@@ -64,11 +65,11 @@ def p_value(lost: int, gained: int, texts: int, bound: float, level: float) -> f
 
 
 def fixed_sequence(p_values: Sequence[float], level: float) -> int:
-    """Returns how many hypotheses are rejected, in an order laid down beforehand.
+    """Returns how many hypotheses are rejected, tested in an order fixed beforehand.
 
-    The first that is not rejected ends the sequence. A false rejection has probability
-    `level` at most, however many there are and however they depend on one another, for
-    it begins with the first true hypothesis (Learn then Test, fixed sequence testing).
+    The first that is not rejected ends the sequence. The probability of any false
+    rejection is at most `level`, whatever their number and dependence, as it requires
+    rejecting the first true hypothesis (Learn then Test, fixed sequence testing).
     """
     return sum(1 for _ in itertools.takewhile(lambda p: p <= level, p_values))
 
@@ -76,7 +77,7 @@ def fixed_sequence(p_values: Sequence[float], level: float) -> int:
 def texts_needed(
     lost: int, gained: int, texts: int, bound: float, level: float
 ) -> int | None:
-    """Returns about how many texts would do, were the rates those of this sample.
+    """Returns about how many texts with this sample's rates would reject, if any.
 
     None: ten million would not, as where the drop is not below the bound.
     """

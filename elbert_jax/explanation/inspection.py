@@ -1,14 +1,14 @@
-"""One text's trace through the layers: outputs, rules, and where [CLS] looked.
+"""One text's trace through the layers: outputs, rules and the attention of [CLS].
 
 Attention weights are computed here and nowhere else, from a layer's own queries and
-keys; the model that answers texts never holds them.
+keys; the model never stores them.
 
-Letters: B texts, L pieces, T tokens, H hidden size, N attention heads, D layers,
-C classes.
+Letters: B texts, L tokens, T segments of a text, H hidden size, N attention heads,
+D layers, C classes.
 
 References:
     Xie et al., "ELBERT: Fast ALBERT with Confidence-Window Based Early Exit",
-    ICASSP 2021, Section 4.5, Figs. 4 and 5: Figs. 8 and 9 of the journal's version.
+    ICASSP 2021, Section 4.5, Figs. 4 and 5; Figs. 8 and 9 of the journal's version.
 """
 
 import dataclasses
@@ -30,21 +30,21 @@ from elbert_jax.data.tokenization import Tokenizer, TokenSpan
 from elbert_jax.errors import UserError
 from elbert_jax.exits import rules
 from elbert_jax.exits.rules import Rule
-from elbert_jax.inference.classifier import Classifier, Result
+from elbert_jax.inference.classifier import Classifier
 from elbert_jax.model import albert
 from elbert_jax.model.albert import AlbertConfig, Attention, Params
 
 
 @dataclasses.dataclass(frozen=True)
-class Token:
-    """Characters of a text, and the pieces that stand for them: mostly one.
+class Segment:
+    """Characters of a text, and the tokens that stand for them: mostly one.
 
-    A full stop after a space is two: the beginning of a word, and ".".
+    A full stop after a space has two: the beginning of a word, and ".".
     """
 
-    surface: str  # the characters; the pieces, where they stand for none
-    pieces: tuple[str, ...]
-    word: int | None  # its number in `Trace.words`; None: [CLS] or [SEP]
+    surface: str  # the characters; the tokens, where these stand for none
+    tokens: tuple[str, ...]
+    word: int | None  # its index in `Trace.words`; None: [CLS] or [SEP]
     text: int  # 0, or 1 in the second text of a pair
     start: int  # its first character in that text
     end: int  # the one after its last
@@ -52,57 +52,50 @@ class Token:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Trace:
-    """A text's way through all layers, also beyond the one where it leaves."""
+    """What a model computes for a text at every layer, also beyond its exit."""
 
     texts: tuple[str, ...]  # one, or a pair
-    truth: str | None  # the label that it should have, where that is known
+    true_label: str | None  # where it is known
     labels: tuple[str, ...]  # [C], names of the classes
-    tokens: tuple[Token, ...]  # [T], with [CLS] and [SEP]
-    words: tuple[str, ...]  # that the tokens are of
+    segments: tuple[Segment, ...]  # [T], with [CLS] and [SEP]
+    words: tuple[str, ...]  # that the segments belong to
     probabilities: Float[np.ndarray, "D C"]
-    puzzlement: Float[np.ndarray, " D"]
+    normalised_entropy: Float[np.ndarray, " D"]
     rules: tuple[Rule, ...]  # in the criterion's order
     exit_layer: int  # 1-based
-    rule: str  # which let it leave; "last_layer" if none did
-    attention: Float[np.ndarray, "D T"]  # of [CLS], over the tokens; rows sum to 1
+    rule: str  # that fires there; "last_layer" if none does
+    attention: Float[np.ndarray, "D T"]  # of [CLS] to the segments; rows sum to 1
 
     @property
     def depth(self) -> int:
         """D."""
-        return len(self.puzzlement)
+        return len(self.probabilities)
 
     @property
     def cumulative(self) -> Float[np.ndarray, "D T"]:
-        """The attention of all layers so far, added up: row i sums to i."""
+        """The attention summed over the layers so far: row i sums to i."""
         return self.attention.cumsum(0)
 
     def largest(self, amounts: Float[np.ndarray, "D T"]) -> float:
-        """Returns the largest amount that falls to a token of the text itself."""
-        own = [token.word is not None for token in self.tokens]
+        """Returns the largest amount at a segment of the text itself."""
+        own = [segment.word is not None for segment in self.segments]
         return float(amounts[:, own].max(initial=0.0)) or 1.0
 
-    def answer(self, layer: int) -> tuple[str, float]:
-        """Returns the label after a layer, 1-based, and its probability."""
+    def prediction(self, layer: int) -> tuple[str, float]:
+        """Returns the label predicted after a layer, 1-based, and its probability."""
         p = self.probabilities[layer - 1]
         return self.labels[p.argmax()], float(p.max())
-
-    @property
-    def result(self) -> Result:
-        """What the classifier answers."""
-        label, score = self.answer(self.exit_layer)
-        left = {"exit_layer": self.exit_layer, "rule": self.rule}
-        return {"label": label, "score": score} | left
 
 
 def cls_attention(
     attention: Attention, x: Float[Array, "B L H"], mask: Bool[Array, "B L"]
 ) -> Float[Array, "B N L"]:
-    """Returns how much each head looks at each piece from the first; 0 at padding.
+    """Returns each head's attention weights of the first token; 0 at padding.
 
     Args:
-      attention: of a layer.
-      x: what goes into that layer.
-      mask: True at the real pieces.
+      attention: a layer's.
+      x: the layer's input.
+      mask: True at tokens that are not padding.
     """
 
     def heads(y: Array) -> Array:
@@ -119,19 +112,19 @@ def cls_attention(
 def look(
     config: AlbertConfig, params: Params, batch: Batch
 ) -> tuple[Float[Array, "D B C"], Float[Array, "D B L"]]:
-    """Returns the logits of every layer, and where [CLS] looks in it.
+    """Returns the logits and the attention of [CLS] at every depth.
 
-    That is the mean over the heads, and over the layers that make up one depth.
+    The attention is the mean over the heads and the layers that make up one depth.
     """
     model = albert.bind(config, params)
     tokens, mask, types = batch.inputs
 
     def step(x: Array, number: Array) -> tuple[Array, tuple[Array, Array]]:
-        seen = []
+        weights = []
         for layer in model.albert_layers:
-            seen.append(cls_attention(layer.attention, x, mask).mean(1))
+            weights.append(cls_attention(layer.attention, x, mask).mean(1))
             x = layer(x, mask)
-        return x, (model.classify(x, mask, number), jnp.stack(seen).mean(0))
+        return x, (model.classify(x, mask, number), jnp.stack(weights).mean(0))
 
     numbers = jnp.arange(1, config.num_hidden_layers + 1)
     return jax.lax.scan(step, model.embed(tokens, types), numbers)[1]
@@ -142,84 +135,83 @@ def trace(
     text: str,
     text_pair: str | None = None,
     *,
-    truth: str | None = None,
+    true_label: str | None = None,
 ) -> Trace:
     """Follows one text, or a pair, through all layers.
 
-    Args:
-      classifier: the model, and when texts leave.
-      text: the text.
-      text_pair: the second one of a pair.
-      truth: the label that it should have.
-
     Raises:
-      UserError: a text is not valid Unicode, or the model's output is not finite.
+      UserError: a text is not valid Unicode, or the logits are not finite.
     """
-    longest = classifier.max_length
-    encoded = Encoded.build(
-        classifier.tokenizer, [text], [text_pair], max_length=longest
-    )
+    longest, tokenizer = classifier.max_length, classifier.tokenizer
+    encoded = Encoded.build(tokenizer, [text], [text_pair], max_length=longest)
     if encoded.truncated:
         warnings.warn(f"the text is cut to {longest} tokens", stacklevel=2)
-    buckets = classifier.padded_lengths or batching.bucket_lengths(longest)
-    room = next(b for b in buckets if b >= len(encoded.tokens))
-    batch = batching.pad(encoded, np.zeros(1, np.int64), room)
-    seen = look(classifier.config, classifier.params, batch)
-    logits, attention = (np.asarray(each)[:, 0] for each in seen)
+    batch = batching.pad(encoded, np.zeros(1, np.int64), longest)
+    both = look(classifier.config, classifier.params, batch)
+    logits, attention = (np.asarray(each)[:, 0] for each in both)
     if not np.isfinite(logits).all():
         layer = int(np.isfinite(logits).all(1).argmin()) + 1
         raise UserError(
             f"the logits of layer {layer} are not finite: check the model's weights"
         )
-    leaves = exits.exit_layer(classifier.exit, logits[:, None])
+    criterion = classifier.exit
+    at_exit = exits.exit_layer(criterion, logits[:, None])
     texts = (text,) if text_pair is None else (text, text_pair)
     kept = np.bincount(encoded.types)[: len(texts)] - [2, 1][: len(texts)]
-    tokens, words = _tokens(classifier.tokenizer, texts, kept.tolist())
-    starts = np.cumsum([0, *(len(token.pieces) for token in tokens[:-1])])
+    segments, words = _segments(tokenizer, texts, kept.tolist())
+    starts = np.cumsum([0, *(len(each.tokens) for each in segments[:-1])])
     return Trace(
         texts=texts,
-        truth=truth,
+        true_label=true_label,
         labels=classifier.labels,
-        tokens=tuple(tokens),
+        segments=tuple(segments),
         words=tuple(words),
         probabilities=scipy.special.softmax(logits, axis=-1),
-        puzzlement=np.asarray(exits.normalised_entropy(jnp.asarray(logits))),
-        rules=rules.replay(classifier.exit, logits),
-        exit_layer=int(leaves.layer[0]),
-        rule=exits.rule_names(classifier.exit)[int(leaves.rule[0])],
+        normalised_entropy=np.asarray(exits.normalised_entropy(jnp.asarray(logits))),
+        rules=rules.replay(criterion, logits),
+        exit_layer=int(at_exit.layer[0]),
+        rule=exits.rule_names(criterion)[int(at_exit.rule[0])],
         attention=np.add.reduceat(attention[:, : len(encoded.tokens)], starts, axis=1),
     )
 
 
-def _tokens(
+def _segments(
     tokenizer: Tokenizer, texts: Sequence[str], kept: Sequence[int]
-) -> tuple[list[Token], list[str]]:
-    """Returns the tokens of the pieces of each text that are kept, and their words."""
+) -> tuple[list[Segment], list[str]]:
+    """Returns the segments and the words of texts.
+
+    Args:
+      tokenizer: the model's.
+      texts: one, or a pair.
+      kept: by text, how many tokens are left after truncation.
+    """
     cls, sep = str(tokenizer.hf.cls_token), str(tokenizer.hf.sep_token)
-    tokens, words = [Token(cls, (cls,), None, 0, 0, 0)], []
+    segments, words = [Segment(cls, (cls,), None, 0, 0, 0)], []
     for number, (text, count) in enumerate(zip(texts, kept, strict=True)):
         end = 0
-        pieces = tokenization.truncate(
+        spans = tokenization.truncate(
             tokenizer.align(text), count, tokenizer.truncation
         )
-        for _, groups in itertools.groupby(_overlapping(pieces), lambda g: g[0].word):
+        for _, groups in itertools.groupby(_overlapping(spans), lambda g: g[0].word):
             begin = None
             for group in groups:
                 start, end = group[0].start, group[-1].end
                 begin = start if begin is None else begin
-                names = tuple(piece.token for piece in group)
+                names = tuple(span.token for span in group)
                 surface = text[start:end] or "".join(names)
-                tokens.append(Token(surface, names, len(words), number, start, end))
+                segment = Segment(surface, names, len(words), number, start, end)
+                segments.append(segment)
             words.append(text[begin:end])
-        tokens.append(Token(sep, (sep,), None, number, end, end))
-    return tokens, words
+        segments.append(Segment(sep, (sep,), None, number, end, end))
+    return segments, words
 
 
-def _overlapping(pieces: Sequence[TokenSpan]) -> list[list[TokenSpan]]:
+def _overlapping(spans: Sequence[TokenSpan]) -> list[list[TokenSpan]]:
+    """Groups tokens that stand for the same characters."""
     groups: list[list[TokenSpan]] = []
-    for piece in pieces:
-        if groups and piece.start < groups[-1][-1].end:
-            groups[-1].append(piece)
+    for span in spans:
+        if groups and span.start < groups[-1][-1].end:
+            groups[-1].append(span)
         else:
-            groups.append([piece])
+            groups.append([span])
     return groups

@@ -32,22 +32,23 @@ def find(
     labels: Int[np.ndarray, " M"],
     criterion: Criterion,
 ) -> dict[str, Int[np.ndarray, " P"]]:
-    """Returns the texts of each pattern, the clearest first.
+    """Returns the indices of the texts of each pattern, the clearest first.
 
-    A simple text leaves before the last layer, is right, and stays so: the earlier it
-    leaves, and the less puzzled, the clearer. In the others the exit and full depth
-    disagree on the label: the further apart they put its probability, the clearer.
+    A simple text exits before the last layer and is right from there on; the earlier
+    its exit, and the lower its entropy, the clearer. In the other patterns the exit and
+    full depth disagree; the further apart the probabilities that they give the true
+    label, the clearer.
     """
-    leaves = jax.tree.map(np.asarray, exits.exit_layer(criterion, logits))
+    at = jax.tree.map(np.asarray, exits.exit_layer(criterion, logits))
     depth, column = len(logits), np.arange(len(labels))
     right = logits.argmax(-1) == labels
-    at_exit, at_last = right[leaves.layer - 1, column], right[-1]
-    beyond = np.arange(1, depth + 1)[:, None] >= leaves.layer
-    simple = (right | ~beyond).all(0) & (leaves.layer < depth)
+    at_exit, at_last = right[at.layer - 1, column], right[-1]
+    beyond = np.arange(1, depth + 1)[:, None] >= at.layer
+    simple = (right | ~beyond).all(0) & (at.layer < depth)
     p = scipy.special.softmax(logits, axis=-1)[:, column, labels]
-    apart = np.abs(p[leaves.layer - 1, column] - p[-1])
-    uncertainty = np.asarray(exits.normalised_entropy(leaves.logits))
-    earliest = np.lexsort([uncertainty, leaves.layer])
+    apart = np.abs(p[at.layer - 1, column] - p[-1])
+    uncertainty = np.asarray(exits.normalised_entropy(at.logits))
+    earliest = np.lexsort([uncertainty, at.layer])
     furthest = np.argsort(-apart, kind="stable")
     return {
         SIMPLE: earliest[simple[earliest]],
@@ -59,15 +60,9 @@ def find(
 def collect(
     classifier: Classifier, examples: Sequence[Example], most: int
 ) -> dict[str, list[Trace]]:
-    """Returns the traces of the clearest texts of each pattern.
+    """Returns at most so many traces of each pattern, the clearest of M labelled texts.
 
-    Args:
-      classifier: the model, and when texts leave.
-      examples: M labelled texts.
-      most: traces of a pattern.
-
-    Returns:
-      The traces by heading, which is the pattern and how many texts show it.
+    The keys are headings: the pattern, and how many texts show it.
     """
     encoded = corpus.encode(
         classifier.tokenizer, examples, classifier.labels, classifier.max_length
@@ -75,10 +70,8 @@ def collect(
     found = find(classifier.every_layer(encoded), encoded.labels, classifier.exit)
 
     def trace(row: int) -> Trace:
-        example, truth = examples[row], classifier.labels[encoded.labels[row]]
-        return inspection.trace(
-            classifier, example.text, example.text_pair, truth=truth
-        )
+        text, label = examples[row], classifier.labels[encoded.labels[row]]
+        return inspection.trace(classifier, text.text, text.text_pair, true_label=label)
 
     return {
         f"{name}: {len(rows):,} of {len(examples):,} texts": [

@@ -1,9 +1,7 @@
-"""Traces as one HTML page that needs nothing else: no network, no other file.
+"""Traces as one self-contained HTML page: no network, no other file.
 
-As it is written it shows each text at its exit layer; a little JavaScript moves it to
-the others. All that comes from a user is escaped.
-
-Letters: D layers, T tokens.
+Without JavaScript it shows each text at its exit layer; a script moves it to the
+others. Everything that comes from a user is escaped.
 """
 
 import html
@@ -18,77 +16,62 @@ import orjson
 from elbert_jax.explanation import trace_chart, trace_text
 from elbert_jax.explanation.inspection import Trace
 
-_ISOLATED = "\u2068{}\u2069"  # so that a word from right to left moves nothing else
-_INTRODUCTION = """<p class="faint">ALBERT reads a text by applying one layer again and
-again; after each, the first token, [CLS], gives an answer. The stronger a token's
-shade, the more attention [CLS] has paid to it; every layer has 1 to share out. Move the
-slider with the mouse or the arrow keys.</p>
-<fieldset><legend>Shade by</legend>
-<label><input type="radio" name="shading" value="cumulative" checked>
-attention of all layers so far</label>
-<label><input type="radio" name="shading" value="single"> of this layer alone</label>
-</fieldset>"""
+_ISOLATED = "\u2068{}\u2069"  # so that a right-to-left word moves nothing else
 
 
 def render(title: str, sections: Mapping[str, Sequence[Trace]]) -> str:
-    """Returns the page.
-
-    Args:
-      title: of the page.
-      sections: traces by heading; "" is none.
-    """
-    parts, traces = [_INTRODUCTION], []
+    """Returns the page for traces by heading; the heading "" is not shown."""
+    article, parts, traces = _template("trace_article.html"), [], []
     for heading, members in sections.items():
         parts += [f"<h2>{html.escape(heading)}</h2>"] * bool(heading)
         for trace in members:
-            parts.append(_article(trace, len(traces)))
+            parts.append(article.substitute(_article(trace), number=len(traces)))
             traces.append(trace)
-    template = importlib.resources.files("elbert_jax.explanation") / "trace_page.html"
     data = orjson.dumps([_data(trace) for trace in traces]).decode()
-    return string.Template(template.read_text("utf-8")).substitute(
+    return _template("trace_page.html").substitute(
         title=html.escape(title),
         body="\n".join(parts),
         data=data.replace("<", "\\u003c"),  # or "</script>" would end it
     )
 
 
-def _article(trace: Trace, number: int) -> str:
-    layer, depth = trace.exit_layer, trace.depth
-    looked_at = _looked_at(trace, trace.cumulative[layer - 1])
-    return f"""<article id="trace-{number}">
-{"".join(_texts(trace))}
-<p>{html.escape(trace_text.verdict(trace))}.</p>
-<div class="controls"><label for="layer-{number}">Layer</label>
-<input type="range" id="layer-{number}" min="1" max="{depth}" value="{layer}">
-<output for="layer-{number}">{layer} of {depth}</output>
-<button type="button" value="{layer}">exit</button>
-<button type="button" value="{depth}">full depth</button></div>
-<p class="now"><span class="says">{html.escape(_says(trace, layer))}</span><br>
-<span class="faint">[CLS] looked at
-<span class="looked-at">{html.escape(looked_at)}</span></span></p>
-<figure>{trace_chart.render(trace)}</figure>
-<p class="faint">{html.escape(trace_text.first_fires(trace))}.</p>
-<details><summary>All layers in numbers</summary><div class="scroll">{_table(trace)}
-</div></details>
-</article>"""
+def _template(name: str) -> string.Template:
+    folder = importlib.resources.files("elbert_jax.explanation")
+    return string.Template((folder / name).read_text("utf-8"))
+
+
+def _article(trace: Trace) -> dict[str, Any]:
+    layer = trace.exit_layer
+    attended = _most_attended(trace, trace.cumulative[layer - 1])
+    return {
+        "texts": "".join(_texts(trace)),
+        "verdict": html.escape(trace_text.verdict(trace)),
+        "layer": layer,
+        "depth": trace.depth,
+        "says": html.escape(_says(trace, layer)),
+        "attended": html.escape(attended),
+        "chart": trace_chart.render(trace),
+        "first_fires": html.escape(trace_text.first_fires(trace)),
+        "table": _table(trace),
+    }
 
 
 def _data(trace: Trace) -> dict[str, Any]:
-    """Returns what the page's script moves between."""
+    """Returns what the page's script shows by layer."""
 
     def shading(amounts: np.ndarray) -> dict[str, Any]:
         return {
             "amounts": amounts.round(4).tolist(),
             "largest": trace.largest(amounts),
-            "looked_at": [_looked_at(trace, row) for row in amounts],
+            "attended": [_most_attended(trace, row) for row in amounts],
         }
 
     return {
         "names": [
-            token.surface
-            if token.word is None or trace.words[token.word] == token.surface
-            else f"{token.surface} (in {trace.words[token.word]})"
-            for token in trace.tokens
+            each.surface
+            if each.word is None or trace.words[each.word] == each.surface
+            else f"{each.surface} (in {trace.words[each.word]})"
+            for each in trace.segments
         ],
         "says": [_says(trace, layer) for layer in range(1, trace.depth + 1)],
         "x": trace_chart.columns(trace),
@@ -97,50 +80,51 @@ def _data(trace: Trace) -> dict[str, Any]:
     }
 
 
-def _looked_at(trace: Trace, amounts: np.ndarray) -> str:
-    return trace_text.looked_at(trace, amounts, _ISOLATED)
+def _most_attended(trace: Trace, amounts: np.ndarray) -> str:
+    return trace_text.most_attended(trace, amounts, _ISOLATED)
 
 
 def _says(trace: Trace, layer: int) -> str:
-    label, score = trace.answer(layer)
+    label, score = trace.prediction(layer)
     rules = (f"{rule.name} {trace_text.state(rule, layer)}" for rule in trace.rules)
-    puzzled = f"puzzlement {trace.puzzlement[layer - 1]:.4f}"
-    return " · ".join([f"{label} {score:.4f}", puzzled, *rules])
+    entropy = f"normalised entropy {trace.normalised_entropy[layer - 1]:.4f}"
+    return " · ".join([f"{label} {score:.4f}", entropy, *rules])
 
 
 def _texts(trace: Trace) -> Iterator[str]:
-    """Yields a paragraph a text: its characters as they are, its tokens shaded."""
+    """Yields a paragraph per text: its characters unchanged, its segments shaded."""
     amounts = trace.cumulative
     shades = np.sqrt(amounts[trace.exit_layer - 1] / trace.largest(amounts)).clip(max=1)
     for number, text in enumerate(trace.texts):
         spans, shown = [], 0
-        for token, depth in zip(trace.tokens, shades):
-            if token.text != number:
+        for segment, depth in zip(trace.segments, shades):
+            if segment.text != number:
                 continue
-            spans.append(_unread(text[shown : token.start]))
+            spans.append(_between(text[shown : segment.start]))
             shade = f'style="--depth:{depth:.4f}"'
-            surface = html.escape(token.surface)
-            if token.word is None:  # isolated: it does not set the text's direction
+            surface = html.escape(segment.surface)
+            if segment.word is None:  # isolated: it does not set the text's direction
                 spans.append(f'<bdi class="token special" {shade}>{surface}</bdi>')
             else:
                 spans.append(f'<span class="token" {shade}>{surface}</span>')
-            shown = token.end
-        rest = _unread(text[shown:])
-        yield f'<p class="text" dir="auto">{"".join(spans)}{rest}</p>'
+            shown = segment.end
+        spans.append(_between(text[shown:]))
+        yield f'<p class="text" dir="auto">{"".join(spans)}</p>'
 
 
-def _unread(between: str) -> str:
-    """Returns what stands between tokens: blanks, or what was cut from a long text."""
-    escaped = html.escape(between)
-    return f'<span class="cut">{escaped}</span>' if between.strip() else escaped
+def _between(text: str) -> str:
+    """Returns what stands between segments: blanks, or what truncation removed."""
+    escaped = html.escape(text)
+    return f'<span class="cut">{escaped}</span>' if text.strip() else escaped
 
 
 def _table(trace: Trace) -> str:
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in trace_text.header(trace))
-    lines = []
-    for layer, row in enumerate(trace_text.rows(trace), start=1):
-        cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
-        name = ' class="leaves"' if layer == trace.exit_layer else ""
-        lines.append(f"<tr{name}>{cells}</tr>")
-    body = "".join(lines)
+    def cells(tag: str, row: Sequence[str]) -> str:
+        return "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row)
+
+    header, rows = trace_text.table(trace)
+    lines = [f"<tr>{cells('td', row)}</tr>" for row in rows]
+    at_exit = trace.exit_layer - 1
+    lines[at_exit] = lines[at_exit].replace("<tr>", '<tr class="at-exit">', 1)
+    head, body = cells("th", header), "".join(lines)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

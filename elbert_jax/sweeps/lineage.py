@@ -1,4 +1,4 @@
-"""How models came to be: by which method, from which seed, and of which shape."""
+"""How models were trained: their method, seed and shape."""
 
 import collections
 import pathlib
@@ -7,19 +7,19 @@ from typing import Any, NamedTuple
 
 from elbert_jax.hub import download
 
-PLAIN = "plain"  # trained at the last layer only, so that it has no early exit
+PLAIN = "plain"  # the method of models without early exits
 
 
 class Origin(NamedTuple):
-    """What the config.json of a model directory tells."""
+    """What the config.json of a model directory says of its training."""
 
-    method: str  # with the weighting that was set, if any; without a record ELBERT's
+    method: str  # and the weighting, if one was set; by default ELBERT's
     seed: int | None
-    settings: dict[str, Any]  # all the others
+    settings: dict[str, Any]  # all others
 
 
 def read(directory: pathlib.Path) -> Origin:
-    """Returns the origin of a model directory; a UserError says what is wrong."""
+    """Returns the origin of a model directory; raises UserError if it has none."""
     settings = download.read_json(directory / download.CONFIG)
     record = settings.pop("elbert", {})
     method, weighting = record.get("method", "elbert"), record.get("weighting")
@@ -33,17 +33,18 @@ def methods(
     origins: Sequence[Origin],
     groups: Sequence[str],
 ) -> list[str]:
-    """Returns what to call the method of each model, on the set that it is tried on.
+    """Returns a name for the method of each model on its set.
 
-    Models of one method that differ in their seed only share its name, and so do plain
+    Models of one method that differ only in their seed share its name, and so do plain
     models of several depths. Where they differ in more, or not even in their seed, the
     model's own name is added.
 
     Args:
       models: directories, or ids of the hub.
-      sets: names of theirs.
-      origins: theirs.
-      groups: what the user calls those that belong together, or ""; it is added too.
+      sets: by model, the name of its set.
+      origins: by model.
+      groups: by model, the user's name for those that belong together, or ""; it is
+        added too.
     """
     names = [f"{o.method} {name}".strip() for o, name in zip(origins, groups)]
     alike_but_seeds = collections.defaultdict(list)
@@ -62,5 +63,10 @@ def methods(
 
 
 def is_plain(method: str) -> bool:
-    """Whether that is what `methods` calls a plain model."""
+    """Returns whether `methods` gave this name to a plain model."""
     return method.split(" ")[0] == PLAIN
+
+
+def early(rows: Sequence[Any]) -> list[Any]:
+    """Returns the rows of a sweep whose models have early exits."""
+    return [row for row in rows if not is_plain(row["method"])]

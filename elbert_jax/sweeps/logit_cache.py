@@ -1,4 +1,4 @@
-"""Logits of all layers on disk, so that a model reads a set of texts only once."""
+"""Logits of all layers on disk, so that a model runs on a set of texts only once."""
 
 import hashlib
 import pathlib
@@ -15,9 +15,9 @@ from elbert_jax.model.albert import AlbertConfig, Params
 def path(
     folder: pathlib.Path, config: AlbertConfig, params: Params, encoded: Encoded
 ) -> pathlib.Path:
-    """Returns the file in `folder` of this very model on these very texts.
+    """Returns the cache file in `folder` of a model on some texts.
 
-    Its name is a hash of the shape, the weights and the tokens; labels do not matter.
+    Its name is a hash of the model's config, its weights and the tokens.
     """
     digest = hashlib.blake2b(repr(config).encode(), digest_size=16)
     for key, leaf in jax.tree_util.tree_leaves_with_path(params):
@@ -31,7 +31,7 @@ def path(
 def read(
     path: pathlib.Path, config: AlbertConfig, texts: int
 ) -> Float[np.ndarray, "D M C"] | None:
-    """Returns the logits of a file; None if there is none, or it is damaged."""
+    """Returns the logits in a file; None if it does not exist or is damaged."""
     if not path.exists():
         return None
     shape = (config.num_hidden_layers, texts, config.num_labels)
@@ -41,14 +41,18 @@ def read(
         if logits.shape != shape or logits.dtype != np.float32:
             raise ValueError(f"it holds {logits.dtype} {logits.shape}")
     except Exception as error:  # a damaged archive may raise anything
-        errors.warn(f"{path} is damaged, and made anew: {error}")
+        errors.warn(f"{path} is damaged and will be rewritten: {error}")
         return None
     return logits
 
 
 def write(path: pathlib.Path, logits: Float[np.ndarray, "D M C"]) -> None:
-    """Writes the file, whole or not at all; a UserError says why it cannot."""
-    with filesystem.writing(str(path)):
+    """Writes the file, whole or not at all.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    with filesystem.writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with filesystem.replacing(str(path)) as file:  # given a name, numpy adds a suffix
+    with filesystem.replacing(path) as file:  # given a name, numpy adds a suffix
         np.savez(file, logits=logits)

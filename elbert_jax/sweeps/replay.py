@@ -1,21 +1,19 @@
 """Every exit criterion, replayed over the logits of one full-depth pass.
 
-Letters: D layers, M texts, C classes, W window.
+W is the window length.
 """
 
 import dataclasses
 import operator
 from typing import Any
 
-import numpy as np
 import tqdm
-from jaxtyping import Float, Int
 
 from elbert_jax.evaluation import curve
 from elbert_jax.evaluation.curve import LayerOutputs
 from elbert_jax.exits import ConfidenceWindow, Criterion, FixedDepth, registry
 from elbert_jax.model import flops
-from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.model.config import AlbertConfig
 from elbert_jax.sweeps import confirmation, lineage
 
 _WINDOWS = (2, 3, 4, 6, 8, 10, 12, 16, 20, 24)
@@ -26,32 +24,33 @@ Row = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
-    """A model on a set, at all depths."""
+    """A model's outputs on a labelled set, after every layer."""
 
     model: str
     method: str
     seed: int | None
     set: str
     metric: str
-    own: str  # the name of the criterion that the model recommends
-    config: AlbertConfig
-    logits: Float[np.ndarray, "D M C"]
-    labels: Int[np.ndarray, " M"]
-    lengths: Int[np.ndarray, " M"]
+    own: str  # the variant of the criterion that the model recommends
+    outputs: LayerOutputs
 
     @property
     def cost(self) -> float:
         """FLOPs of all texts at full depth."""
-        return float(flops.full_text(self.config, self.lengths).sum())
+        return float(flops.full_text(self.config, self.outputs.lengths).sum())
+
+    @property
+    def config(self) -> AlbertConfig:
+        return self.outputs.config
 
 
 def criteria(window: int) -> list[Criterion]:
-    """Returns every variant of every criterion, with this window length if any."""
+    """Returns every variant of every criterion, with window length W if any."""
     return [each for kind in registry.CRITERIA for each in kind.variants(window)]
 
 
 def other_windows(window: int, depth: int) -> list[Criterion]:
-    """Returns ELBERT's own criterion with other windows, up to the model's depth."""
+    """Returns ELBERT's own criterion with windows other than W, up to the depth."""
     lengths = [each for each in _WINDOWS if each <= depth and each != window]
     return [ConfidenceWindow(window=each) for each in lengths]
 
@@ -68,10 +67,10 @@ def grid(criterion: Criterion, config: AlbertConfig) -> list[Criterion]:
 def replay(run: Run, window: int) -> list[Row]:
     """Returns a row for every criterion at every point of its grid.
 
-    A row tells the run (`set`, `model`, `method`, `seed`), the criterion (`criterion`,
-    its `window`, the `parameter` that its grid moves along, that `value`), the `score`
-    and its `metric`, and the costs of `evaluation.at_exit`. There is room for what
-    `confirmation.confirm` tells; `exit` is the criterion in full.
+    A row holds the run (`set`, `model`, `method`, `seed`), the criterion (`criterion`,
+    its `window`, the `parameter` that its grid varies, that `value`), the `score` and
+    its `metric`, the costs of `curve.at_exit`, `exit`, the criterion in full, and keys
+    for what `confirmation.confirm` adds.
 
     A plain model has one point, its last layer. A fixed depth costs what a model of
     that depth does, with one head at its end.
@@ -79,20 +78,19 @@ def replay(run: Run, window: int) -> list[Row]:
     depth = run.config.num_hidden_layers
     points: list[Criterion] = [FixedDepth(depth)]
     if not lineage.is_plain(run.method):
-        kinds = criteria(window) + other_windows(window, depth)
-        points = [point for kind in kinds for point in grid(kind, run.config)]
+        each_kind = criteria(window) + other_windows(window, depth)
+        points = [point for kind in each_kind for point in grid(kind, run.config)]
     bar = tqdm.tqdm(points, unit="point", leave=False, disable=None)
     return [_row(run, criterion) for criterion in bar]
 
 
 def _row(run: Run, criterion: Criterion) -> Row:
-    outputs = LayerOutputs(run.config, run.logits, run.labels, run.lengths)
-    at_exit = curve.at_exit(outputs, criterion, [run.metric])
+    at_exit = curve.at_exit(run.outputs, criterion, [run.metric])
     if isinstance(criterion, FixedDepth):
         short = dataclasses.replace(
             run.config, num_hidden_layers=criterion.depth, exit_heads="shared"
         )
-        cost = flops.full_text(short, run.lengths).sum()
+        cost = flops.full_text(short, run.outputs.lengths).sum()
         at_exit["flops_ratio"] = float(cost) / run.cost
     variant, window = criterion.variant
     return {

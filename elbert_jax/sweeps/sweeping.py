@@ -1,7 +1,4 @@
-"""Every exit criterion of several models, from one full-depth pass of each.
-
-Letters: D layers, M texts, C classes, W window.
-"""
+"""Every exit criterion of several models, from one full-depth pass of each."""
 
 import dataclasses
 import itertools
@@ -10,13 +7,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
-import numpy as np
 import tqdm
-from jaxtyping import Float
 
 from elbert_jax.data import corpus
 from elbert_jax.data.batching import Encoded
 from elbert_jax.data.example import Example
+from elbert_jax.evaluation.curve import LayerOutputs
 from elbert_jax.exits import ConfidenceWindow, Criterion, FixedDepth, registry
 from elbert_jax.hub import download
 from elbert_jax.inference.classifier import Classifier
@@ -29,7 +25,7 @@ _IN_TURN = 5
 
 
 class LabelledSet(NamedTuple):
-    """Labelled texts, and the score that they are judged by."""
+    """Labelled texts, and the metric that models are judged by."""
 
     name: str
     metric: str
@@ -38,13 +34,13 @@ class LabelledSet(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """How a sweep goes about it."""
+    """What a sweep tries, and what it measures."""
 
-    window: int  # W, of all criteria that have one; ELBERT's own is tried with others
-    speed_ups: Sequence[float]  # points near these are confirmed by the engine
+    window: int  # length of every window; ELBERT's own criterion is tried with others
+    speed_ups: Sequence[float]  # the engine confirms the points nearest to these
     repeats: int  # timed runs of each of these
     slots: int | str | None  # texts of 16 tokens in a batch
-    cache: pathlib.Path  # where logits are kept
+    cache: pathlib.Path  # the folder of cached logits
 
 
 def sweep(
@@ -53,23 +49,23 @@ def sweep(
     plan: Plan,
     groups: Sequence[str],
 ) -> tuple[list[Run], list[Row]]:
-    """Tries every model on its set.
+    """Replays every criterion for every model on its set.
 
     Args:
       models: directories, or ids of the hub.
-      sets: of each model.
-      plan: see there.
-      groups: see `lineage.methods`.
+      sets: by model.
+      plan: what to try and measure.
+      groups: names of groups, by model; see `lineage.methods`.
 
     Returns:
-      The runs, and the rows of `replay`. Some points are confirmed, which adds what
-      `confirmation.confirm` tells: of every criterion in the first model of a set, of
-      a method's own in the first of the method. FLOPs are in proportion to full depth
-      in the dearest model of the set.
+      The runs, and the rows of `replay.replay`. Some points are confirmed, which adds
+      what `confirmation.confirm` returns: of every criterion in the first model of a
+      set, of a method's own criterion in the first model of the method. FLOPs ratios
+      are relative to full depth in the most expensive model of the set.
 
     Raises:
       UserError: a model or a set cannot be used.
-      Disagreement: the engine does otherwise than the replay.
+      Disagreement: the engine and the replay disagree.
     """
     origins = [lineage.read(download.directory(model)) for model in models]
     names = [each.name for each in sets]
@@ -86,26 +82,24 @@ def sweep(
             set=sets[number].name,
             metric=sets[number].metric,
             own=_own(classifier.exit, methods[number]),
-            config=classifier.config,
-            logits=_every_layer(classifier, encoded, plan, models[number]),
-            labels=encoded.labels,
-            lengths=encoded.lengths,
+            outputs=_every_layer(classifier, encoded, plan.cache, models[number]),
         )
         ours = replay.replay(run, plan.window)
-        _confirm(classifier, encoded, run, _near(ours, plan), plan.repeats, confirmed)
+        due = _due(_nearest(ours, plan), run, confirmed)
+        _confirm(classifier, encoded, run, due, plan.repeats)
         runs.append(run)
         rows.append(ours)
     for run, ours in zip(runs, rows):
-        dearest = max(each.cost for each in runs if each.set == run.set)
+        most = max(each.cost for each in runs if each.set == run.set)
         for row in ours:
-            row["flops_ratio"] *= run.cost / dearest
+            row["flops_ratio"] *= run.cost / most
     return runs, list(itertools.chain(*rows))
 
 
 def _encode(
     classifier: Classifier, texts: LabelledSet, encodings: dict[tuple, Encoded]
 ) -> Encoded:
-    """Returns the texts tokenised: once for all models that read them alike."""
+    """Returns the tokenised texts: once for all models that tokenise them alike."""
     tokenizer, labels = classifier.tokenizer, classifier.labels
     length = classifier.max_length
     key = texts.name, tokenizer.fingerprint, tokenizer.truncation, length, labels
@@ -114,61 +108,66 @@ def _encode(
     return encodings[key]
 
 
+def _every_layer(
+    classifier: Classifier, encoded: Encoded, cache: pathlib.Path, model: str
+) -> LayerOutputs:
+    config, params = classifier.config, classifier.params
+    path = logit_cache.path(cache, config, params, encoded)
+    logits = logit_cache.read(path, config, len(encoded))
+    if logits is not None:
+        tqdm.tqdm.write(f"{model}: the logits of {len(encoded):,} texts are in {path}")
+    else:
+        logits = classifier.every_layer(encoded)
+        logit_cache.write(path, logits)
+    return LayerOutputs(config, logits, encoded.labels, encoded.lengths)
+
+
+def _own(exit: Criterion, method: str) -> str:
+    """Returns the variant of a model's own criterion, or what is swept in its place."""
+    if lineage.is_plain(method):
+        return FixedDepth.name
+    known = [each.variant[0] for each in replay.criteria(window=1)]
+    own = exit if exit.variant[0] in known else ConfidenceWindow()
+    return own.variant[0]
+
+
+def _nearest(rows: Sequence[Row], plan: Plan) -> list[Row]:
+    """Returns each criterion's rows nearest to the speed-ups, at the plan's window."""
+    chosen = {}
+    for (_, window), ours in trade_off.groups(rows, "criterion", "window"):
+        if window in (None, plan.window):
+            near = [trade_off.nearest(ours, 1 / each) for each in plan.speed_ups]
+            chosen |= {id(row): row for row in near}
+    return list(chosen.values())
+
+
+def _due(points: Sequence[Row], run: Run, confirmed: set[tuple[str, ...]]) -> list[Row]:
+    """Returns the rows that no earlier model has confirmed, and notes that they are."""
+    due, keys = [], set[tuple[str, ...]]()
+    for row in points:
+        by_set = run.set, row["criterion"]
+        by_method = *by_set, run.method
+        needed = by_method if row["criterion"] == run.own else by_set
+        if needed not in confirmed:
+            due.append(row)
+            keys |= {by_set, by_method}
+    confirmed |= keys
+    return due
+
+
 def _confirm(
     classifier: Classifier,
     encoded: Encoded,
     run: Run,
-    points: Sequence[Row],
+    rows: Sequence[Row],
     repeats: int,
-    confirmed: set[tuple[str, ...]],
 ) -> None:
-    """Adds to each row what the engine tells of it, unless it has told that before."""
-    due = []
-    for row in points:
-        own = (run.method,) if row["criterion"] == run.own else ()
-        if (run.set, row["criterion"], *own) not in confirmed:
-            due.append(row)
-    if not due:
-        return
-    confirmed |= {(run.set, row["criterion"]) for row in due}
-    confirmed |= {(run.set, row["criterion"], run.method) for row in due}
-    for few in (due[i : i + _IN_TURN] for i in range(0, len(due), _IN_TURN)):
+    """Adds to each row what `confirmation.confirm` returns."""
+    for few in (rows[i : i + _IN_TURN] for i in range(0, len(rows), _IN_TURN)):
         criteria = [registry.from_dict(row["exit"]) for row in few]
-        told = confirmation.confirm(classifier, encoded, run.logits, criteria, repeats)
-        for row, facts in zip(few, told, strict=True):
-            row |= facts
+        facts = confirmation.confirm(
+            classifier, encoded, run.outputs.logits, criteria, repeats
+        )
+        for row, each in zip(few, facts, strict=True):
+            row |= each
         jax.clear_caches()
-
-
-def _own(exit: Criterion, method: str) -> str:
-    """Returns the name of a model's own criterion, one of those that are swept."""
-    if lineage.is_plain(method):
-        return FixedDepth.name
-    name, _ = exit.variant
-    known = [each.variant[0] for each in replay.criteria(1)]
-    return name if name in known else ConfidenceWindow().variant[0]
-
-
-def _every_layer(
-    classifier: Classifier, encoded: Encoded, plan: Plan, model: str
-) -> Float[np.ndarray, "D M C"]:
-    config, params = classifier.config, classifier.params
-    path = logit_cache.path(plan.cache, config, params, encoded)
-    logits = logit_cache.read(path, config, len(encoded))
-    if logits is not None:
-        tqdm.tqdm.write(f"{model}: the logits of {len(encoded):,} texts are in {path}")
-        return logits
-    logits = classifier.every_layer(encoded)
-    logit_cache.write(path, logits)
-    return logits
-
-
-def _near(rows: Sequence[Row], plan: Plan) -> list[Row]:
-    """Returns the rows nearest to the speed-ups, of each criterion, with W."""
-    chosen = {}
-    for criterion, window in trade_off.distinct(rows, "criterion", "window"):
-        if window in (None, plan.window):
-            ours = trade_off.select(rows, criterion=criterion, window=window)
-            near = [trade_off.nearest(ours, 1 / each) for each in plan.speed_ups]
-            chosen |= {id(row): row for row in near}
-    return list(chosen.values())

@@ -1,10 +1,10 @@
-"""Score against compute: the rows of a sweep as curves over seeds, and as a table.
+"""Score against compute: rows of a sweep as curves over seeds, and as tables.
 
 A row is one criterion at one point of its grid, replayed for one model on one set: see
-`sweeping.replay`. Rows that differ in their seed only belong together.
+`replay.replay`. Rows that differ only in their seed belong together.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,40 +15,45 @@ from elbert_jax import tables
 Row = Mapping[str, Any]
 
 SPEED_UPS = (1.5, 2.0, 3.0, 4.0, 6.0, 10.0)
-_SPEED_UPS = tuple(f"{speed_up:g}x" for speed_up in SPEED_UPS)
+_HEADER = [f"{speed_up:g}x" for speed_up in SPEED_UPS]
 _RATIOS = ("layer_ratio", "flops_ratio", "wall_clock_ratio")
 NOTE = """\
-Each cell is the score at 1/x of the FLOPs of full depth, on the straight line between
-the points of the grid that cost a little more and a little less (of accuracy: what
-drawing lots between the two has on average). So all are compared at the same cost, and
-labels have no part in the choice. Over several seeds it is the median, and the range.
+Each cell is the score at 1/x of the FLOPs of full depth, interpolated linearly between
+the neighbouring points of the grid (for accuracy: the expected score of choosing
+between the two at random). So all are compared at the same cost, and labels have no
+part in the choice. Over several seeds it is the median, and the range.
 """
 _GAINS = """\
-What an exit gains over leaving at one layer for all texts, in points, at the same cost
-in the same models: the mean over those that can cost as much, and how many of them
-gain / lose.
+What an exit gains over one layer for all texts, in points, at the same cost in the same
+models: the mean over the models that can cost as much, and how many of them gain /
+lose.
 """
 _CONFIRMED = """\
-The engine gives the exits of the replay. FLOPs are a share of full depth in the dearest
-model, layers and wall-clock of full depth in the same model, timed in turn. Texts near
-an edge stand within 1e-5 of a threshold or a tie, and may leave on either side of it:
-how many did stands in brackets.
+The engine gives the exits of the replay. FLOPs are a share of full depth in the most
+expensive model, layers and wall-clock of full depth in the same model, timed in turn.
+Texts near an edge are within 1e-5 of a threshold or a tie, where float noise may
+decide; in brackets, how many of them exit otherwise in the engine.
 """
 
 
 class Point(NamedTuple):
     """A point of a grid over seeds: medians, and the range of the score."""
 
-    value: float  # of the field that the grid moves along
+    value: float  # of the field that the grid varies
     flops_ratio: float
     score: float
     lowest: float
     highest: float
 
 
-def distinct(rows: Sequence[Row], *keys: str) -> list[tuple[Any, ...]]:
-    """Returns the values of some keys that occur together, in the rows' order."""
-    return list(dict.fromkeys(tuple(row[key] for key in keys) for row in rows))
+def groups(
+    rows: Sequence[Row], *keys: str
+) -> Iterator[tuple[tuple[Any, ...], list[Row]]]:
+    """Yields the values of some keys, and the rows with these, in the rows' order."""
+    members = dict[tuple[Any, ...], list[Row]]()
+    for row in rows:
+        members.setdefault(tuple(row[key] for key in keys), []).append(row)
+    yield from members.items()
 
 
 def select(rows: Sequence[Row], **values: Any) -> list[Row]:
@@ -57,10 +62,9 @@ def select(rows: Sequence[Row], **values: Any) -> list[Row]:
 
 
 def curve(rows: Sequence[Row]) -> list[Point]:
-    """Returns one criterion's points over its seeds, from cheap to dear."""
+    """Returns one criterion's points over its seeds, from cheap to expensive."""
     points = []
-    for (value,) in distinct(rows, "value"):
-        runs = select(rows, value=value)
+    for (value,), runs in groups(rows, "value"):
         scores = [row["score"] for row in runs]
         ratio = float(np.median([row["flops_ratio"] for row in runs]))
         score = float(np.median(scores))
@@ -69,11 +73,11 @@ def curve(rows: Sequence[Row]) -> list[Point]:
 
 
 def score_at(rows: Sequence[Row], ratio: float, beyond: float | None = None) -> float:
-    """Returns the score at a FLOPs ratio, on the line through a model's points.
+    """Returns the score at a FLOPs ratio, interpolated between a model's points.
 
-    It is NaN where no point is so cheap, and where none is so dear `beyond`, or the
-    dearest one's. To pick the best of all that are so cheap would flatter it by the
-    texts that it is picked on, and a long grid more than a short one.
+    It is NaN below the cheapest point; above the most expensive one it is `beyond`, by
+    default that point's score. Choosing the best point within the budget instead would
+    overfit the texts that it is chosen on, and the more so the longer the grid.
     """
     points = sorted((row["flops_ratio"], row["score"]) for row in rows)
     ratios, scores = zip(*points)
@@ -91,19 +95,21 @@ def table(shown: Sequence[Row], rows: Sequence[Row]) -> str:
     `NOTE` says how to read them.
 
     Args:
-      shown: rows of some criteria, all that they have.
-      rows: those of every criterion, which hold the fixed depths.
+      shown: rows of some criteria, at all points of their grids.
+      rows: rows of every criterion, which include the fixed depths.
     """
     parts = []
-    for name, metric in distinct(shown, "set", "metric"):
-        header = ["method", "criterion", "seeds", "full depth", *_SPEED_UPS]
-        here, lines = select(rows, set=name), []
-        kinds = distinct(select(shown, set=name), "method", "criterion", "window")
-        for method, criterion, window in kinds:
-            scores = _scores(select(here, method=method), criterion, window)
+    for (name, metric), ours in groups(shown, "set", "metric"):
+        lines = []
+        for (method, criterion, window), _ in groups(
+            ours, "method", "criterion", "window"
+        ):
+            every = select(rows, set=name, method=method)
+            scores = _scores(every, criterion, window)
             cells = [_median_and_range(each) for each in scores.T]
             called = _called(criterion, window)
             lines.append([method, called, str(len(scores)), *cells])
+        header = ["method", "criterion", "seeds", "full depth", *_HEADER]
         parts.append(f"{metric} on {name}\n\n{tables.markdown(header, lines)}\n")
     return "\n".join(parts)
 
@@ -114,13 +120,11 @@ def gains(rows: Sequence[Row]) -> str:
     Args:
       rows: of models that have every criterion.
     """
-    parts = []
-    for name, metric in distinct(rows, "set", "metric"):
-        header = ["criterion", "models", *_SPEED_UPS]
-        here, lines = select(rows, set=name), []
-        methods = [select(here, method=each) for (each,) in distinct(here, "method")]
+    parts = [_GAINS]
+    for (name, metric), here in groups(rows, "set", "metric"):
+        lines, methods = [], [ours for _, ours in groups(here, "method")]
         one_layer = [_scores(ours, "fixed_depth", beyond=np.nan) for ours in methods]
-        for criterion, window in distinct(here, "criterion", "window"):
+        for (criterion, window), _ in groups(here, "criterion", "window"):
             if criterion == "fixed_depth":
                 continue
             scores = [_scores(ours, criterion, window, np.nan) for ours in methods]
@@ -128,8 +132,9 @@ def gains(rows: Sequence[Row]) -> str:
             gained = gained[np.isfinite(gained).any(1)]
             cells = [_mean_and_signs(each) for each in gained.T]
             lines.append([_called(criterion, window), str(len(gained)), *cells])
+        header = ["criterion", "models", *_HEADER]
         parts.append(f"{metric} on {name}\n\n{tables.markdown(header, lines)}\n")
-    return "\n".join([_GAINS, *parts])
+    return "\n".join(parts)
 
 
 def confirmed(rows: Sequence[Row]) -> str:
@@ -165,8 +170,7 @@ def _scores(
     They are NaN where a seed has no such criterion; for `beyond` see `score_at`.
     """
     scores = []
-    for (seed,) in distinct(rows, "seed"):
-        ours = select(rows, seed=seed)
+    for _, ours in groups(rows, "seed"):
         depths = select(ours, criterion="fixed_depth")
         full = max(depths, key=lambda row: row["flops_ratio"])
         points = select(ours, criterion=criterion, window=window)

@@ -1,7 +1,6 @@
-"""What `explain` shows of traces: examples, a page, a picture; and the command."""
+"""What `explain` shows of traces: examples and a page; and the command."""
 
 import html.parser
-import io
 import pathlib
 import subprocess
 import sys
@@ -11,13 +10,7 @@ import orjson
 import pytest
 
 from elbert_jax import ConfidenceWindow
-from elbert_jax.explanation import (
-    inspection,
-    patterns,
-    trace_page,
-    trace_picture,
-    trace_text,
-)
+from elbert_jax.explanation import inspection, patterns, trace_page, trace_text
 
 ROOT = pathlib.Path(__file__).parents[2]
 TEXTS = ['a\t& <script>"$x\'"</script> \U0001f600', "שלום <b>"]
@@ -25,7 +18,7 @@ TEXTS = ['a\t& <script>"$x\'"</script> \U0001f600', "שלום <b>"]
 
 @pytest.fixture(scope="module")
 def trace(classifier):
-    return inspection.trace(classifier, *TEXTS, truth="<i>neutral</i>")
+    return inspection.trace(classifier, *TEXTS, true_label="<i>neutral</i>")
 
 
 class Page(html.parser.HTMLParser):
@@ -59,7 +52,7 @@ def test_the_page_is_whole_and_escaped(trace):
     for tag in ("<b>", "<i>neutral", "<u>"):
         assert tag not in text
     shown = "".join(data for tag, data in page.words if tag not in ("style", "script"))
-    for given in (*TEXTS, "<u>heading", '<b>"title"</b>', "it is <i>neutral</i>"):
+    for given in (*TEXTS, "<u>heading", '<b>"title"</b>', "true label: <i>neutral</i>"):
         assert "".join(given.split()) in "".join(shown.split()).replace("[SEP]", "")
 
 
@@ -94,25 +87,21 @@ def test_the_page_shows_the_exit_and_holds_every_layer(trace):
 def test_the_text_of_a_trace(trace):
     lines = trace_text.render(trace).splitlines()
     assert lines[:2] == TEXTS and len(lines) == 4 + 1 + 5
-    label, score = trace.answer(trace.exit_layer)
-    assert f"Leaves at layer {trace.exit_layer} of 5" in lines[2]
-    assert f"{label} {score:.4f}" in lines[2] and "it is <i>neutral</i>" in lines[2]
-    assert [i for i, line in enumerate(lines) if line.endswith("<- leaves")] == [
+    label, score = trace.prediction(trace.exit_layer)
+    assert f"Exits at layer {trace.exit_layer} of 5" in lines[2]
+    assert (
+        f"{label} {score:.4f}" in lines[2] and "true label: <i>neutral</i>" in lines[2]
+    )
+    assert [i for i, line in enumerate(lines) if line.endswith("<- exit")] == [
         4 + trace.exit_layer
     ]
-    amounts = np.zeros(len(trace.tokens))
+    amounts = np.zeros(len(trace.segments))
     amounts[0], amounts[1], amounts[-4:-1] = 99, 4, 3  # [CLS], "a"; "<", "b" and ">"
-    assert trace_text.looked_at(trace, amounts).startswith("<b> 9.00 · a 4.00 · ")
-
-
-def test_a_picture_of_any_text(trace):
-    file = io.BytesIO()
-    trace_picture.draw(file, [trace, trace])
-    assert file.getvalue().startswith(b"\x89PNG")
+    assert trace_text.most_attended(trace, amounts).startswith("<b> 9.00 · a 4.00 · ")
 
 
 def test_patterns_by_hand():
-    # Log-odds of class 1 by layer; a text leaves below puzzlement 0.5: beyond +-2.
+    # Log-odds of class 1 by layer; normalised entropy is below 0.5 beyond +-2.
     odds = {
         "simple, later": [1, 3, 4],
         "simple, at once": [5, 5, 5],
@@ -160,7 +149,6 @@ def test_the_command_finds_examples(classifier, tmp_path):
     assert f"the page is {tmp_path}/page.html" in done.stdout
     page = Page((tmp_path / "page.html").read_text("utf-8"))
     assert 1 <= sum(tag == "article" for tag, _ in page.tags) <= 3
-    assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_mistake_is_one_line_and_status_2():

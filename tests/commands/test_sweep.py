@@ -11,7 +11,7 @@ import pytest
 
 from elbert_jax import Classifier
 from elbert_jax.data import corpus
-from elbert_jax.sweeps import criterion_plots, sweeping, trade_off
+from elbert_jax.sweeps import score_plots, sweeping, trade_off
 from elbert_jax.sweeps.sweeping import LabelledSet, Plan
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -84,7 +84,8 @@ def test_the_command_and_a_second_start(folder, capsys):
         flat = list(csv.DictReader(file))
     assert [float(row["score"]) for row in flat] == [row["score"] for row in rows]
     timed = [row for row in rows if row["texts_per_second"]]
-    assert trade_off.distinct(timed, "method", "seed", "criterion", "window") == [
+    keys = ("method", "seed", "criterion", "window")
+    assert list(dict(trade_off.groups(timed, *keys))) == [
         ("elbert", 1, "monotone", 3),  # of the two seeds, the first
         ("elbert", 1, "stage_1", None),
         ("elbert", 1, "patience", None),
@@ -149,5 +150,5 @@ def test_a_picture_of_windows_where_models_differ_in_depth(tmp_path):
         for window in lengths
         for ratio in (0.5, 1.0)
     ]
-    criterion_plots.windows(tmp_path / "windows.png", rows)
+    score_plots.windows(tmp_path / "windows.png", rows)
     assert (tmp_path / "windows.png").read_bytes().startswith(b"\x89PNG")

@@ -197,7 +197,7 @@ def test_the_most_careful_point_that_is_fast_enough_is_chosen():
     ("points", "goal", "told"),
     [
         (POINTS, (0.01, 0.995), "within a drop of 0.01.*a lost 0 and gained 0 of 500"),
-        (POINTS, (0.01, 0.995), r"about 7\d\d such texts would do"),
+        (POINTS, (0.01, 0.995), r"about 7\d\d such texts would suffice"),
         ([POINTS[0], POINTS[3]], (0.001, 0.9), "c lost 4 .*allow a larger one"),
         # Accepted, and yet no text leaves.
         ([POINTS[0], POINTS[0]], (0.01, 0.9), "no early exit"),

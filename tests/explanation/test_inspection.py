@@ -114,7 +114,9 @@ def test_a_trace_is_what_the_classifier_answers(classifier, criterion, monkeypat
     answers = classifier([TEXTS[0][0], PAIR])
     for (text, pair), answer in zip(TEXTS, answers):
         trace = inspection.trace(classifier, text, pair)
-        assert trace.result == answer | {"score": pytest.approx(answer["score"], 1e-6)}
+        label, score = trace.prediction(trace.exit_layer)
+        got = {"label": label, "exit_layer": trace.exit_layer, "rule": trace.rule}
+        assert answer == got | {"score": pytest.approx(score, abs=1e-6)}
         assert tuple(rule.name for rule in trace.rules) == criterion.rules
         firing = [
             [rule.name for rule in trace.rules if rule.fires[i]] for i in range(5)
@@ -125,8 +127,8 @@ def test_a_trace_is_what_the_classifier_answers(classifier, criterion, monkeypat
 
 
 def test_a_trace_goes_beyond_the_exit(classifier, monkeypatch):
-    trace = inspection.trace(classifier, *PAIR, truth="neutral")
-    assert trace.probabilities.shape == (5, 3) and trace.truth == "neutral"
+    trace = inspection.trace(classifier, *PAIR, true_label="neutral")
+    assert trace.probabilities.shape == (5, 3) and trace.true_label == "neutral"
     np.testing.assert_allclose(trace.probabilities.sum(1), 1, atol=1e-6)
     np.testing.assert_allclose(trace.attention.sum(1), 1, atol=1e-6)
     np.testing.assert_allclose(trace.cumulative.sum(1), [1, 2, 3, 4, 5], atol=1e-5)
@@ -137,38 +139,41 @@ def test_a_trace_goes_beyond_the_exit(classifier, monkeypatch):
     monkeypatch.setattr(classifier, "exit", never)
     last = classifier([TEXTS[0][0], PAIR])[1]
     assert last["exit_layer"] == trace.depth > trace.exit_layer
-    assert trace.answer(trace.depth) == (last["label"], pytest.approx(last["score"]))
+    assert trace.prediction(trace.depth) == (
+        last["label"],
+        pytest.approx(last["score"]),
+    )
 
 
 def test_tokens_are_the_characters_of_the_texts(classifier):
     texts = ("Profit  rose, <b> ½ \U0001f600", "שלום .")
     trace = inspection.trace(classifier, *texts)
-    assert [t.surface for t in trace.tokens if t.word is None] == [
+    assert [t.surface for t in trace.segments if t.word is None] == [
         "[CLS]",
         "[SEP]",
         "[SEP]",
     ]
     for number, text in enumerate(texts):
-        own = [t for t in trace.tokens if t.text == number and t.word is not None]
+        own = [t for t in trace.segments if t.text == number and t.word is not None]
         assert "".join(t.surface for t in own) == "".join(text.split())
         assert all(t.surface == text[t.start : t.end] for t in own)
-        pieces = [piece for t in own for piece in t.pieces]
+        tokens = [token for t in own for token in t.tokens]
         ids = classifier.tokenizer.token_ids([text])[0]
-        assert pieces == classifier.tokenizer.hf.convert_ids_to_tokens(ids)
+        assert tokens == classifier.tokenizer.hf.convert_ids_to_tokens(ids)
     assert trace.words == ("Profit", "rose,", "<b>", "½", "\U0001f600", "שלום", ".")
-    dot = trace.tokens[-2]
-    assert dot.pieces == ("▁", ".") and dot.word == len(trace.words) - 1
-    assert trace.attention.shape == (5, len(trace.tokens))
+    dot = trace.segments[-2]
+    assert dot.tokens == ("▁", ".") and dot.word == len(trace.words) - 1
+    assert trace.attention.shape == (5, len(trace.segments))
 
 
 def test_texts_at_the_edge(classifier):
-    assert [t.pieces for t in inspection.trace(classifier, "").tokens] == [
+    assert [t.tokens for t in inspection.trace(classifier, "").segments] == [
         ("[CLS]",),
         ("[SEP]",),
     ]
     with pytest.warns(UserWarning, match="cut to 40"):
         trace = inspection.trace(classifier, "profit rose " * 40)
-    assert sum(len(token.pieces) for token in trace.tokens) == 40
+    assert sum(len(token.tokens) for token in trace.segments) == 40
     with pytest.raises(UserError, match="Unicode"):
         inspection.trace(classifier, "\ud800")
 
@@ -188,9 +193,9 @@ def test_the_tokens_of_a_cut_text_are_those_that_were_read(
     (encoded,) = classifier.tokenizer.encode([text], [pair], 40)
     with pytest.warns(UserWarning, match="cut to 40"):
         trace = inspection.trace(classifier, text, pair)
-    pieces = [piece for token in trace.tokens for piece in token.pieces]
+    tokens = [token for each in trace.segments for token in each.tokens]
     want = classifier.tokenizer.hf.convert_ids_to_tokens(encoded.tokens.tolist())
-    assert pieces == want
+    assert tokens == want
     page = trace_page.render("title", {"": [trace]})
     shown, cut = re.findall(r'class="text".*?</p>', page)[0], 'class="cut"'
     assert (shown.index(cut) < shown.index('class="token"')) == (truncation == "tail")
@@ -199,7 +204,7 @@ def test_the_tokens_of_a_cut_text_are_those_that_were_read(
 
 def test_a_letter_that_is_several_words_is_one_token(classifier):
     trace = inspection.trace(classifier, "\ufdfa rose")
-    assert [t.surface for t in trace.tokens[1:-1]] == ["\ufdfa", "ro", "s", "e"]
+    assert [t.surface for t in trace.segments[1:-1]] == ["\ufdfa", "ro", "s", "e"]
     assert trace.words == ("\ufdfa", "rose")
 
 

@@ -86,7 +86,7 @@ def test_the_engine_disagrees(what, classifier, encoded, logits, monkeypatch):
         return dataclasses.replace(answers, **{what: changed})
 
     monkeypatch.setattr(Classifier, "run", wrong)
-    with pytest.raises(Disagreement, match="1 of 20 texts under .*: text 4 leaves at"):
+    with pytest.raises(Disagreement, match="1 of 20 texts under .*: text 4 exits at"):
         confirm(classifier, encoded, logits, CRITERIA[:1], 1)
     everywhere = np.ones(20, bool)
     monkeypatch.setattr(confirmation, "near_edge", lambda *_: everywhere)

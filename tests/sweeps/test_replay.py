@@ -26,7 +26,7 @@ def run():
     logits = draw.normal(size=(5, TEXTS, 3)).cumsum(0).astype(np.float32)
     labels, lengths = draw.integers(0, 3, TEXTS), draw.integers(2, 30, TEXTS)
     origin = "a/model", "elbert", 7, "dev.tsv", "f1", "monotone"
-    return Run(*origin, CONFIG, logits, labels, lengths)
+    return Run(*origin, LayerOutputs(CONFIG, logits, labels, lengths))
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +48,9 @@ def test_a_kind_of_criterion_compiles_once(compiled, rows):
 
 
 def test_a_row_is_what_evaluation_says(run, rows):
-    outputs = LayerOutputs(run.config, run.logits, run.labels, run.lengths)
     for row in rows:
         criterion = registry.from_dict(row["exit"])
-        want = curve.at_exit(outputs, criterion)
+        want = curve.at_exit(run.outputs, criterion)
         assert (row["metric"], row["score"]) == ("f1", want["f1"])
         for name in ("mean_exit_layer", "layer_ratio", "exit_histogram", "rule_counts"):
             assert row[name] == want[name]
@@ -76,16 +75,17 @@ def test_a_fixed_depth_costs_a_model_of_that_depth(run, rows):
     fixed = [row for row in rows if row["criterion"] == "fixed_depth"]
     for row in fixed:
         short = dataclasses.replace(CONFIG, num_hidden_layers=row["value"])
-        cost = flops.full_text(short, run.lengths).sum() / run.cost
+        cost = flops.full_text(short, run.outputs.lengths).sum() / run.cost
         assert row["flops_ratio"] == pytest.approx(float(cost))
     assert fixed[-1]["flops_ratio"] == 1
 
 
 def test_a_model_with_a_head_a_layer_has_a_fixed_depth_of_one(run, rows):
     config = dataclasses.replace(CONFIG, exit_heads="linear")
+    outputs = dataclasses.replace(run.outputs, config=config)
     depths = [
         row
-        for row in replay(dataclasses.replace(run, config=config), window=3)
+        for row in replay(dataclasses.replace(run, outputs=outputs), window=3)
         if row["criterion"] == "fixed_depth"
     ]
     assert [row["value"] for row in depths] == [1, 2, 3, 4, 5]
