@@ -15,7 +15,7 @@ from elbert_jax import Classifier, ConfidenceWindow, interruption, machine
 from elbert_jax.data.vocabulary import train_tokenizer
 from elbert_jax.hub import operating_point, pretrained
 from elbert_jax.model import albert
-from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.model.config import AlbertConfig
 from elbert_jax.serving import files
 from tests import text_files
 

@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Array
 
 from elbert_jax.data import batching
-from elbert_jax.data.batching import Batch, Encoded, MaxBatchSize
+from elbert_jax.data.batching import Batch, MaxBatchSize
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.exits import Criterion
 from elbert_jax.inference import engine, slots
 from elbert_jax.inference.classifier import Classifier
@@ -22,7 +23,8 @@ from elbert_jax.inference.padded_texts import PaddedTexts
 from elbert_jax.inference.predictions import Predictions
 from elbert_jax.inference.tasks import Classification
 from elbert_jax.model import albert
-from elbert_jax.model.albert import AlbertConfig, Params
+from elbert_jax.model.albert import Params
+from elbert_jax.model.config import AlbertConfig
 
 _MIN_BATCH = 32  # texts, however long
 _SIZES = 8  # of a shrinking batch; each compiles

@@ -14,14 +14,14 @@ from elbert_jax import machine
 from elbert_jax.benchmarking.peers import Peer, Peers, Unavailable
 from elbert_jax.benchmarking.suite import Suite
 from elbert_jax.benchmarking.workload import Workload
-from elbert_jax.data.batching import Encoded
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.evaluation import timing
 from elbert_jax.evaluation.timing import Timed
 from elbert_jax.hub import pretrained
 from elbert_jax.inference.classifier import Classifier
 from elbert_jax.inference.predictions import Predictions
 from elbert_jax.model import flops
-from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.model.config import AlbertConfig
 
 # The systems, as rows name them.
 FULL, REFILL = "full depth", "slot refill"

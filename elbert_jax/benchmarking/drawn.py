@@ -14,7 +14,7 @@ import numpy as np
 
 from elbert_jax.benchmarking.workload import Workload, spread
 from elbert_jax.data import batching, synthetic
-from elbert_jax.data.batching import Encoded
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.data.vocabulary import train_tokenizer
 from elbert_jax.errors import UserError
@@ -22,7 +22,8 @@ from elbert_jax.exits import Criterion, FixedDepth
 from elbert_jax.inference import full_depth
 from elbert_jax.inference.text_chunks import Text
 from elbert_jax.model import albert
-from elbert_jax.model.albert import AlbertConfig, Params
+from elbert_jax.model.albert import Params
+from elbert_jax.model.config import AlbertConfig
 
 SHAPES = {
     "tiny": (32, 4, 2),  # hidden size, layers, heads

@@ -21,7 +21,8 @@ from elbert_jax.benchmarking.bench import (
     speed,
 )
 from elbert_jax.data import batching
-from elbert_jax.data.batching import Encoded, MaxBatchSize
+from elbert_jax.data.batching import MaxBatchSize
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.inference import predictions
 from elbert_jax.inference.buckets import Buckets
 from elbert_jax.inference.classifier import Classifier

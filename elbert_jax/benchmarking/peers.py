@@ -19,9 +19,10 @@ import numpy as np
 from elbert_jax import machine
 from elbert_jax.benchmarking import onnx_export
 from elbert_jax.data import batching
-from elbert_jax.data.batching import Batch, Encoded
+from elbert_jax.data.batching import Batch
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.inference.predictions import Predictions
-from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.model.config import AlbertConfig
 
 
 class Unavailable(Exception):

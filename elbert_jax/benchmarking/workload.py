@@ -17,7 +17,8 @@ from elbert_jax.exits import Criterion
 from elbert_jax.inference import full_depth
 from elbert_jax.inference.classifier import Classifier
 from elbert_jax.inference.text_chunks import Text
-from elbert_jax.model.albert import AlbertConfig, Params
+from elbert_jax.model.albert import Params
+from elbert_jax.model.config import AlbertConfig
 
 _GOLDEN = (5**0.5 - 1) / 2
 _SAMPLE = 2000  # texts that delta is chosen on

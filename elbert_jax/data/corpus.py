@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from elbert_jax.data import readers, sources, tasks
-from elbert_jax.data.batching import Encoded
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.data.example import Example
 from elbert_jax.data.labels import label_ids
 from elbert_jax.data.tokenization import Tokenizer

@@ -9,7 +9,8 @@ import grain
 import numpy as np
 
 from elbert_jax.data import batching
-from elbert_jax.data.batching import Batch, Encoded
+from elbert_jax.data.batching import Batch
+from elbert_jax.data.encoded import Encoded
 
 
 def steps_per_epoch(encoded: Encoded, batch_size: int) -> int:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from elbert_jax.data import corpus, readers, sources, tasks
-from elbert_jax.data.batching import Encoded
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.data.example import Example
 from elbert_jax.data.labels import label_names
 from elbert_jax.data.tasks import Task

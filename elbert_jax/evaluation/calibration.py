@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from elbert_jax.data.batching import Encoded
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.errors import UserError
 from elbert_jax.evaluation import curve, significance
 from elbert_jax.evaluation.curve import LayerOutputs

@@ -15,7 +15,7 @@ from elbert_jax import exits
 from elbert_jax.evaluation import metrics
 from elbert_jax.exits import ConfidenceWindow, Criterion
 from elbert_jax.model import flops
-from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.model.config import AlbertConfig
 
 # The papers' curves run from 0.1 to 1.0; a confident model needs smaller thresholds.
 DELTAS = (0.001, 0.003, 0.01, 0.03, *(round(0.1 * step, 1) for step in range(1, 11)))

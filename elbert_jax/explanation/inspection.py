@@ -25,14 +25,16 @@ from jaxtyping import Array, Bool, Float
 
 from elbert_jax import exits
 from elbert_jax.data import batching, tokenization
-from elbert_jax.data.batching import Batch, Encoded
+from elbert_jax.data.batching import Batch
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.data.tokenization import Tokenizer, TokenSpan
 from elbert_jax.errors import UserError
 from elbert_jax.exits import rules
 from elbert_jax.exits.rules import Rule
 from elbert_jax.inference.classifier import Classifier
 from elbert_jax.model import albert
-from elbert_jax.model.albert import AlbertConfig, Attention, Params
+from elbert_jax.model.albert import Attention, Params
+from elbert_jax.model.config import AlbertConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -106,7 +106,7 @@ def measured(params: Params, config: AlbertConfig) -> TokenBudget:
         budget = _measure(params, config)
     with contextlib.suppress(OSError, UserError):  # it is measured again next time
         path.parent.mkdir(parents=True, exist_ok=True)
-        with filesystem.replacing(str(path)) as file:
+        with filesystem.replacing(path) as file:
             file.write(orjson.dumps(budget._asdict()))
     return budget
 

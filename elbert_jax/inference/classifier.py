@@ -12,7 +12,7 @@ import scipy.special
 
 from elbert_jax import exits
 from elbert_jax.data import batching
-from elbert_jax.data.batching import Encoded
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
 from elbert_jax.exits import Criterion

@@ -11,10 +11,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from elbert_jax.data import batching
-from elbert_jax.data.batching import Batch, Encoded, MaxBatchSize
+from elbert_jax.data.batching import Batch, MaxBatchSize
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.inference.predictions import Predictions
 from elbert_jax.model import albert
-from elbert_jax.model.albert import AlbertConfig, Params
+from elbert_jax.model.albert import Params
+from elbert_jax.model.config import AlbertConfig
 
 _CACHE_TOKENS = 1024  # B x L whose activations stay in a CPU's cache
 

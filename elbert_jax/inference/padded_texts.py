@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from elbert_jax.data import batching
-from elbert_jax.data.batching import Encoded
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.inference.slots import Queue
 
 

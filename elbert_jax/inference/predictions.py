@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Int
 
-from elbert_jax.data.batching import Encoded
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.inference.engine import Finished
 from elbert_jax.inference.session import Session
 from elbert_jax.model.config import AlbertConfig

@@ -11,7 +11,8 @@ import tqdm
 from jaxtyping import Float, Int
 
 from elbert_jax.data import batching
-from elbert_jax.data.batching import Encoded, MaxBatchSize
+from elbert_jax.data.batching import MaxBatchSize
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.errors import UserError
 from elbert_jax.exits import Criterion
 from elbert_jax.inference import buckets, capacity, full_depth, predictions

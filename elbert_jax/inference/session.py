@@ -20,7 +20,7 @@ from jax.sharding import Mesh
 from jaxtyping import Int
 
 from elbert_jax.data import batching
-from elbert_jax.data.batching import Encoded
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.inference import devices, engine
 from elbert_jax.inference.buckets import Buckets
 from elbert_jax.inference.engine import NO_LIMIT, Finished

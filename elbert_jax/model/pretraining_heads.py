@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from elbert_jax.model.albert import Albert, AlbertConfig, Params
+from elbert_jax.model.albert import Albert, Params
+from elbert_jax.model.config import AlbertConfig
 from elbert_jax.model.layers import ACTIVATIONS, LayerNorm, Linear, einsum
 
 

@@ -14,7 +14,7 @@ import tqdm
 from jaxtyping import Bool, Float
 
 from elbert_jax import exits
-from elbert_jax.data.batching import Encoded
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.evaluation import timing
 from elbert_jax.exits import Criterion
 from elbert_jax.inference.classifier import Classifier

@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Float
 
 from elbert_jax import errors, filesystem
-from elbert_jax.data.batching import Encoded
-from elbert_jax.model.albert import AlbertConfig, Params
+from elbert_jax.data.encoded import Encoded
+from elbert_jax.model.albert import Params
+from elbert_jax.model.config import AlbertConfig
 
 
 def path(

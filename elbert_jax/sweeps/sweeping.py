@@ -10,7 +10,7 @@ import jax
 import tqdm
 
 from elbert_jax.data import corpus
-from elbert_jax.data.batching import Encoded
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.data.example import Example
 from elbert_jax.evaluation.curve import LayerOutputs
 from elbert_jax.exits import ConfidenceWindow, Criterion, FixedDepth, registry

@@ -16,7 +16,8 @@ from elbert_jax.evaluation.curve import LayerOutputs
 from elbert_jax.hub import operating_point, pretrained
 from elbert_jax.inference import full_depth
 from elbert_jax.model import flops
-from elbert_jax.model.albert import AlbertConfig, Params
+from elbert_jax.model.albert import Params
+from elbert_jax.model.config import AlbertConfig
 from elbert_jax.training import losses, model_card, optimizer
 from elbert_jax.training.config import FineTuningConfig
 from elbert_jax.training.methods import ExitLoss

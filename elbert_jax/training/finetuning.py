@@ -14,7 +14,8 @@ from elbert_jax.data.training_data import TrainingData
 from elbert_jax.errors import UserError
 from elbert_jax.hub import pretrained
 from elbert_jax.model import albert
-from elbert_jax.model.albert import AlbertConfig, Params
+from elbert_jax.model.albert import Params
+from elbert_jax.model.config import AlbertConfig
 from elbert_jax.settings import Config
 from elbert_jax.training import config as configs
 from elbert_jax.training import trainer

@@ -39,7 +39,7 @@ from elbert_jax.exits import (
     Patience,
 )
 from elbert_jax.model import albert
-from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.model.config import AlbertConfig
 from elbert_jax.settings import check, one_of
 from elbert_jax.training import losses
 from elbert_jax.training.train_step import Loss, Trainable, everything

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from elbert_jax.data.training_data import TrainingData
-from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.model.config import AlbertConfig
 from elbert_jax.tables import markdown
 from elbert_jax.training.config import FineTuningConfig, Phase, PretrainingConfig
 

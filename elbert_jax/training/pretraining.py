@@ -23,7 +23,8 @@ from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
 from elbert_jax.hub import pretrained, weight_table
 from elbert_jax.model import flops, pretraining_heads
-from elbert_jax.model.albert import AlbertConfig, Params
+from elbert_jax.model.albert import Params
+from elbert_jax.model.config import AlbertConfig
 from elbert_jax.settings import Config
 from elbert_jax.training import config as configs
 from elbert_jax.training import model_card, optimizer, pretraining_loss, trainer

@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from elbert_jax.data.passages import MaskedBatch
 from elbert_jax.model import pretraining_heads
-from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.model.config import AlbertConfig
 from elbert_jax.training.train_step import Loss
 
 

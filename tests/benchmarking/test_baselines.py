@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from elbert_jax.benchmarking import baselines
 from elbert_jax.data import batching
-from elbert_jax.data.batching import Encoded
+from elbert_jax.data.encoded import Encoded
 
 BUCKETS = (8, 16, 40)
 

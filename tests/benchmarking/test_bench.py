@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from elbert_jax.benchmarking import bench
-from elbert_jax.data.batching import Encoded
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.evaluation.timing import Timed
 from elbert_jax.inference.predictions import Predictions
 from elbert_jax.model import flops
-from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.model.config import AlbertConfig
 
 CONFIG = AlbertConfig(hidden_size=16, num_hidden_layers=4, num_attention_heads=2)
 

@@ -7,7 +7,7 @@ import pytest
 
 from elbert_jax.benchmarking import onnx_export, peers
 from elbert_jax.benchmarking.peers import Peers, Unavailable
-from elbert_jax.data.batching import Encoded
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.hub import pretrained
 
 torch = pytest.importorskip("torch")

@@ -7,7 +7,7 @@ import pytest
 
 from elbert_jax import ConfidenceWindow, Patience, UserError
 from elbert_jax.benchmarking import workload
-from elbert_jax.data.batching import Encoded
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.evaluation import curve
 from elbert_jax.evaluation.curve import LayerOutputs
 

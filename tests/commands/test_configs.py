@@ -12,7 +12,7 @@ from ml_collections import config_flags
 from elbert_jax.data import tasks, tokenization
 from elbert_jax.evaluation import metrics
 from elbert_jax.exits import registry
-from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.model.config import AlbertConfig
 from elbert_jax.training import methods
 
 # The loader of ml_collections is older than Python 3.12.

@@ -17,8 +17,9 @@ from elbert_jax import UserError
 from elbert_jax import convert as command
 from elbert_jax.hub import pretrained, weight_table
 from elbert_jax.model import albert, pretraining_heads
+from elbert_jax.model.config import AlbertConfig
 
-CONFIG = albert.AlbertConfig(
+CONFIG = AlbertConfig(
     vocab_size=20,
     embedding_size=4,
     hidden_size=8,

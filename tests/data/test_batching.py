@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elbert_jax.data import batching, training_batches
-from elbert_jax.data.batching import Encoded
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.data.training_batches import StageTexts, TrainingBatches
 from elbert_jax.data.vocabulary import train_tokenizer
 

@@ -24,7 +24,7 @@ from elbert_jax.evaluation import calibration, guarantee, significance, timing
 from elbert_jax.evaluation.calibration import Goal, Point
 from elbert_jax.exits import Criterion
 from elbert_jax.hub import operating_point
-from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.model.config import AlbertConfig
 
 CONFIG = AlbertConfig(vocab_size=10, num_hidden_layers=6, num_labels=3)
 SIZE = CONFIG.num_hidden_layers, CONFIG.num_labels

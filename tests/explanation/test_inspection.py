@@ -16,7 +16,7 @@ from elbert_jax.exits.base import rules_by_layer
 from elbert_jax.explanation import inspection, trace_page
 from elbert_jax.inference import full_depth
 from elbert_jax.model import albert
-from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.model.config import AlbertConfig
 
 CRITERIA = [
     ConfidenceWindow(0.1, 3),

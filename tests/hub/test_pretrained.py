@@ -13,7 +13,7 @@ import safetensors.numpy
 from elbert_jax.errors import UserError
 from elbert_jax.hub import config_json, pretrained
 from elbert_jax.model import albert
-from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.model.config import AlbertConfig
 from tests.hugging_face import (
     CLASSIFIER,
     HEADED,
@@ -102,7 +102,7 @@ def test_parity_would_notice_the_wrong_gelu(hf_saved):
 
 @pytest.mark.exactness
 def test_export_opens_in_transformers_with_the_same_logits(tmp_path):
-    config = albert.AlbertConfig(**TINY)
+    config = AlbertConfig(**TINY)
     params = albert.init(config, jax.random.key(1))
     rng = np.random.default_rng(1)
     params = jax.tree.map(lambda x: x + rng.normal(0, 0.3, x.shape), params)
@@ -301,7 +301,7 @@ def test_absent_settings_mean_what_they_mean_to_transformers():
 
 
 def test_save_wants_a_name_for_every_class(tmp_path):
-    config = albert.AlbertConfig(**TINY)
+    config = AlbertConfig(**TINY)
     params = albert.init(config, jax.random.key(0))
     for labels in (("a", "b"), ("a", "b", "b")):
         with pytest.raises(UserError, match="wanted are 3 different"):

@@ -11,7 +11,8 @@ import pytest
 
 from elbert_jax.errors import UserError
 from elbert_jax.hub import pretrained, weight_table
-from elbert_jax.model import albert, pretraining_heads
+from elbert_jax.model import pretraining_heads
+from elbert_jax.model.config import AlbertConfig
 from tests import hugging_face as pytorch
 from tests.hugging_face import CLASSIFIER, POOLER, PREDICTIONS, SOP, TINY, batch
 
@@ -19,9 +20,9 @@ SHAPES = {
     "tiny": ({**TINY, "num_labels": 2}, 0.3),
     "tiny gelu": ({**TINY, "num_labels": 2, "hidden_act": "gelu"}, 0.3),
     "tiny inner 2": ({**TINY, "num_labels": 2, "inner_group_num": 2}, 0.3),
-    "base": (dataclasses.asdict(albert.AlbertConfig(vocab_size=50)), 0.01),
+    "base": (dataclasses.asdict(AlbertConfig(vocab_size=50)), 0.01),
 }
-CONFIG = albert.AlbertConfig(**SHAPES["tiny"][0])
+CONFIG = AlbertConfig(**SHAPES["tiny"][0])
 THEIRS = "AlbertForPreTraining"
 
 load = functools.partial(pretrained.load, model=weight_table.PRETRAINING)

@@ -5,11 +5,12 @@ import numpy as np
 
 from elbert_jax.hub import weight_table
 from elbert_jax.model import albert
+from elbert_jax.model.config import AlbertConfig
 from tests.hugging_face import TINY
 
 
 def test_table_names_every_parameter_once():
-    config = albert.AlbertConfig(**{**TINY, "inner_group_num": 3})
+    config = AlbertConfig(**{**TINY, "inner_group_num": 3})
     rows = weight_table.weights(config)
     params = albert.init(config, jax.random.key(0))
     assert len({row.path for row in rows}) == len({row.key for row in rows})

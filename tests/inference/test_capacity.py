@@ -9,7 +9,7 @@ from elbert_jax.errors import UserError
 from elbert_jax.inference import capacity
 from elbert_jax.inference.capacity import TokenBudget
 from elbert_jax.model import albert
-from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.model.config import AlbertConfig
 
 CONFIG = AlbertConfig(
     vocab_size=20,

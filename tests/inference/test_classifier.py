@@ -8,7 +8,7 @@ import pytest
 import safetensors.numpy
 
 from elbert_jax import Classifier, ConfidenceWindow, Patience, UserError
-from elbert_jax.data.batching import Encoded
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.inference import predictor, text_chunks
 from elbert_jax.inference.slots import Queue
 from tests.inference.reference import run_one_by_one

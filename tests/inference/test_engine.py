@@ -26,7 +26,7 @@ from elbert_jax.inference import engine, slots
 from elbert_jax.inference.slots import Queue
 from elbert_jax.inference.tasks import Classification
 from elbert_jax.model import albert
-from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.model.config import AlbertConfig
 from tests.inference.reference import run_one_by_one
 from tests.properties import examples
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from elbert_jax.data import batching
-from elbert_jax.data.batching import Encoded
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.inference import full_depth
 
 

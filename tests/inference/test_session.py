@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elbert_jax import exits
-from elbert_jax.data.batching import Encoded
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.exits import FixedDepth
 from elbert_jax.inference import devices
 from elbert_jax.inference.buckets import Buckets

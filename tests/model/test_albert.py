@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elbert_jax.model import albert
+from elbert_jax.model.config import AlbertConfig
 from tests.properties import examples
 
 pytestmark = pytest.mark.exactness
 
-CONFIG = albert.AlbertConfig(
+CONFIG = AlbertConfig(
     vocab_size=40,
     embedding_size=8,
     hidden_size=16,

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from elbert_jax.model import albert, pretraining_heads
+from elbert_jax.model import pretraining_heads
+from elbert_jax.model.config import AlbertConfig
 
-CONFIG = albert.AlbertConfig(
+CONFIG = AlbertConfig(
     vocab_size=50,
     embedding_size=8,
     hidden_size=16,

@@ -7,7 +7,7 @@ import pytest
 
 from elbert_jax import Classifier, ConfidenceWindow, Elbert2021, Patience
 from elbert_jax.data import batching
-from elbert_jax.data.batching import Encoded
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.inference import full_depth
 from elbert_jax.sweeps import confirmation
 from elbert_jax.sweeps.confirmation import Disagreement, confirm, near_edge

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from elbert_jax import UserError
-from elbert_jax.data.batching import Encoded
+from elbert_jax.data.encoded import Encoded
 from elbert_jax.sweeps import logit_cache
 
 

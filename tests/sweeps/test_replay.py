@@ -11,7 +11,7 @@ from elbert_jax.evaluation import curve
 from elbert_jax.evaluation.curve import LayerOutputs
 from elbert_jax.exits import FixedDepth, registry
 from elbert_jax.model import flops
-from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.model.config import AlbertConfig
 from elbert_jax.sweeps.replay import Run, criteria, grid, other_windows, replay
 
 CONFIG = AlbertConfig(

@@ -13,7 +13,7 @@ from elbert_jax.errors import UserError
 from elbert_jax.exits import Entropy, FixedDepth
 from elbert_jax.hub import operating_point, pretrained
 from elbert_jax.model import albert
-from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.model.config import AlbertConfig
 from elbert_jax.training import finetuning, methods, optimizer, train_step
 from elbert_jax.training.checkpoints import Checkpoints
 from elbert_jax.training.methods import METHODS, ExitLoss

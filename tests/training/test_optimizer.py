@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from elbert_jax.model import albert
-from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.model.config import AlbertConfig
 from elbert_jax.training import optimizer
 
 pytestmark = pytest.mark.usefixtures("optax_promotes")

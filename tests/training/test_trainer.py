@@ -18,7 +18,7 @@ from elbert_jax.errors import UserError
 from elbert_jax.evaluation import metrics
 from elbert_jax.hub import pretrained
 from elbert_jax.model import albert
-from elbert_jax.model.albert import AlbertConfig
+from elbert_jax.model.config import AlbertConfig
 from elbert_jax.training import config as configs
 from elbert_jax.training import (
     finetuning,
