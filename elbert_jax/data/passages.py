@@ -92,46 +92,38 @@ class Passages:
         """
         self.store, self.vocabulary, self.length = store, vocabulary, length
         self.rate, self.max_ngram = rate, max_ngram
-        capacity = length - _SPECIAL
-        cuts = [
-            _between_words(self._document(row), vocabulary, capacity) for row in rows
-        ]
-        sizes = [np.minimum(np.diff(places), capacity) for places in cuts]
-        begins = [store.offsets[row] + places[:-1] for row, places in zip(rows, cuts)]
-        none = [np.zeros(0, np.int64)]
-        every_begin = np.concatenate(none + begins)
-        every_size = np.concatenate(none + sizes)
+        self.capacity = length - _SPECIAL  # tokens of the text in a row
+        begins, sizes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for row in rows:
+            begin, end = store.offsets[row : row + 2]
+            places = _boundaries(store.tokens[begin:end], vocabulary, self.capacity)
+            begins.append(begin + places[:-1])
+            sizes.append(np.minimum(np.diff(places), self.capacity))
+        every_size = np.concatenate(sizes)
         kept = every_size >= _SHORTEST
         if not kept.any():
             raise UserError(
                 f"none of {len(rows)} documents has {_SHORTEST} tokens: leave blank "
                 "lines between documents only"
             )
-        self.begins, self.sizes = every_begin[kept], every_size[kept]
-        self.num_masked = max(1, int(np.rint(rate * capacity)))  # P
+        self.begins, self.sizes = np.concatenate(begins)[kept], every_size[kept]
+        self.num_masked = max(1, int(np.rint(rate * self.capacity)))  # P
 
     def __len__(self) -> int:
         return len(self.begins)
 
-    def _document(self, row: int) -> np.ndarray:
-        return self.store.tokens[self.store.offsets[row] : self.store.offsets[row + 1]]
-
     def batch(self, which: np.ndarray, random: np.random.Generator) -> MaskedBatch:
         """Returns passages as a batch, split, swapped and masked at random."""
-        vocabulary, capacity = self.vocabulary, self.length - _SPECIAL
-        sizes, column = self.sizes[which, None], np.arange(self.length)
-        last = self.begins[which, None] + sizes - 1
-        text = self.store.tokens[
-            np.minimum(self.begins[which, None] + np.arange(capacity), last)
-        ]
-        text = text.astype(np.int32)
-        cut = _cuts(text, sizes, vocabulary, random)
+        vocabulary, sizes = self.vocabulary, self.sizes[which, None]
+        begins, column = self.begins[which, None], np.arange(self.length)
+        places = np.minimum(begins + np.arange(self.capacity), begins + sizes - 1)
+        text = self.store.tokens[places].astype(np.int32)
+        cut = _second_segments(text, sizes, vocabulary, random)
         swapped = random.random((len(which), 1)) < 0.5
-        first = np.where(swapped, sizes - cut, cut)
+        first = np.where(swapped, sizes - cut, cut)  # length of the first segment
         types = (column > first + 1) & (column < sizes + _SPECIAL)
-        source = column - 1 - types  # before the swap
-        source = source + swapped * np.where(types, -first, cut)
-        tokens = np.take_along_axis(text, np.clip(source, 0, capacity - 1), axis=1)
+        source = column - 1 - types + swapped * np.where(types, -first, cut)
+        tokens = np.take_along_axis(text, source.clip(0, self.capacity - 1), axis=1)
         maskable = (column >= 1) & (column < sizes + 2) & (column != first + 1)
         separators = (column == first + 1) | (column == sizes + 2)
         tokens = np.where(separators, vocabulary.sep, np.where(maskable, tokens, 0))
@@ -153,7 +145,7 @@ class Passages:
         )
 
 
-def _between_words(
+def _boundaries(
     tokens: np.ndarray, vocabulary: Vocabulary, capacity: int
 ) -> np.ndarray:
     """Returns the start of every passage, and the end of the last one.
@@ -173,7 +165,7 @@ def _between_words(
     return places[chosen]
 
 
-def _cuts(
+def _second_segments(
     text: np.ndarray,
     sizes: np.ndarray,
     vocabulary: Vocabulary,

@@ -81,4 +81,6 @@ def build(
     both = optax.multi_transform(parts, lambda variables: {k: k for k in variables})
     if accumulate == 1:
         return both
-    return optax.MultiSteps(both, accumulate).gradient_transformation()
+    # Its `gradient_transformation()` would not declare that it takes `rate`.
+    steps: Any = optax.MultiSteps(both, accumulate)
+    return optax.GradientTransformationExtraArgs(steps.init, steps.update)
