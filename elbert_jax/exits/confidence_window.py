@@ -66,7 +66,7 @@ class TwoStage(Criterion):
         ]
 
     def thresholds(self, num_layers: int, num_classes: int) -> Iterable[float]:
-        """Returns values of delta; 0 leaves the window alone."""
+        """Returns values of delta, first 0 where there is a stage 2 to exit by."""
         return UNCERTAINTIES if self.criterion == "none" else (0.0, *UNCERTAINTIES)
 
     def init(self, ids: Int[Array, " B"], num_classes: int) -> Float[Array, "B W C"]:
