@@ -16,8 +16,9 @@ from absl import flags
 
 from elbert_jax import filesystem, machine
 from elbert_jax.benchmarking import drawn, runner, speed_plots, workload
-from elbert_jax.benchmarking.bench import PEERS, Bench
+from elbert_jax.benchmarking.bench import Bench
 from elbert_jax.benchmarking.parts import PARTS
+from elbert_jax.benchmarking.peers import PEERS
 from elbert_jax.benchmarking.record import Record
 from elbert_jax.benchmarking.suite import SUITES
 from elbert_jax.cli import app

@@ -3,21 +3,18 @@
 import dataclasses
 import functools
 import os
-import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from elbert_jax import machine
-from elbert_jax.benchmarking.peers import Peer, Peers, Unavailable
+from elbert_jax.benchmarking.peers import Peers
 from elbert_jax.benchmarking.suite import Suite
 from elbert_jax.benchmarking.workload import Workload
 from elbert_jax.data.encoded import Encoded
 from elbert_jax.evaluation import timing
 from elbert_jax.evaluation.timing import Timed
-from elbert_jax.hub import pretrained
 from elbert_jax.inference.classifier import Classifier
 from elbert_jax.inference.predictions import Predictions
 from elbert_jax.model import flops
@@ -28,13 +25,6 @@ FULL, REFILL = "full depth", "slot refill"
 STATIC, SHRINKING = "early exit, static batches", "early exit, shrinking batches"
 ALONE_FULL, ALONE_EXIT = "full depth, one at a time", "early exit, one at a time"
 REFILL_04 = "slot refill, 0.4 of the compute"
-PEERS = {
-    "eager": "transformers, eager",
-    "sdpa": "transformers, sdpa",
-    "compile": "transformers, sdpa, torch.compile",
-    "onnx_fp32": "ONNX Runtime, float32",
-    "onnx_int8": "ONNX Runtime, int8",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +54,7 @@ class Bench:
     def __init__(self, load: Workload, suite: Suite, folder: str | os.PathLike[str]):
         """Keeps what it is given; `folder` is for the peers' model files."""
         self.load, self.suite = load, suite
-        self.folder = pathlib.Path(folder)
+        self.peers = Peers(folder, load, suite)
         self.peak = machine.peak_flops(suite.dtype)  # FLOP/s, as last measured
 
     def mix(self, name: str) -> str:
@@ -123,24 +113,6 @@ class Bench:
             numbers = row(each, config, system.encoded, self.peak, full, like)
             rows.append(names | numbers)
         return rows
-
-    @functools.cached_property
-    def _peers(self) -> Peers:
-        load, suite = self.load, self.suite
-        pretrained.save(self.folder, load.config, load.params, load.labels)
-        gpu, texts = jax.default_backend() == "gpu", self.texts(suite.texts)
-        sizes, few = suite.peer_sizes, suite.few
-        return Peers(self.folder, load.config, gpu, sizes, texts, few)
-
-    def peers(self, names: Sequence[str]) -> tuple[dict[str, Peer], dict[str, str]]:
-        """Returns the peers that run here, and why others do not, by system name."""
-        opened, unavailable = {}, {}
-        for name in names:
-            try:
-                opened[PEERS[name]] = self._peers.open(name)
-            except Unavailable as error:
-                unavailable[PEERS[name]] = str(error)
-        return opened, unavailable
 
 
 def speed(timed: Timed, texts: int) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from elbert_jax.benchmarking.bench import (
     ALONE_EXIT,
     ALONE_FULL,
     FULL,
-    PEERS,
     REFILL,
     REFILL_04,
     SHRINKING,
@@ -20,6 +19,7 @@ from elbert_jax.benchmarking.bench import (
     System,
     speed,
 )
+from elbert_jax.benchmarking.peers import PEERS
 from elbert_jax.data import batching
 from elbert_jax.data.batching import MaxBatchSize
 from elbert_jax.data.encoded import Encoded
@@ -52,7 +52,7 @@ def systems(bench: Bench) -> Part:
         System(ALONE_FULL, one.full_depth, few, 1),
         System(ALONE_EXIT, partial(static, one), few, 1, like=REFILL),
     ]
-    peers, unavailable = bench.peers(suite.peers)
+    peers, unavailable = bench.peers.available(suite.peers)
     others = [System(name, peer, texts, peer.rows) for name, peer in peers.items()]
     rows = bench.compare(own + others)
     rates = {row["system"]: row["texts_per_second"] for row in rows}
@@ -196,7 +196,7 @@ def exits(bench: Bench) -> Part:
 def mixes(bench: Bench) -> Part:
     """Times full depth, slot refill and PyTorch on texts of other lengths."""
     classifier, rows = bench.classifier(), []
-    peers, unavailable = bench.peers([*({"sdpa"} & {*bench.suite.peers})])
+    peers, unavailable = bench.peers.available([*({"sdpa"} & {*bench.suite.peers})])
     for mix, count in bench.suite.mixes:
         texts = bench.texts(count, mix)
         compared = [

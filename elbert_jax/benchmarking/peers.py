@@ -7,22 +7,36 @@ Letters: B texts of a batch, L tokens, C classes.
 """
 
 import dataclasses
+import functools
 import importlib
 import logging
+import os
 import pathlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from elbert_jax import machine
 from elbert_jax.benchmarking import onnx_export
+from elbert_jax.benchmarking.suite import Suite
+from elbert_jax.benchmarking.workload import Workload
 from elbert_jax.data import batching
 from elbert_jax.data.batching import Batch
 from elbert_jax.data.encoded import Encoded
+from elbert_jax.hub import pretrained
 from elbert_jax.inference.predictions import Predictions
 from elbert_jax.model.config import AlbertConfig
+
+PEERS = {  # the systems, as rows name them
+    "eager": "transformers, eager",
+    "sdpa": "transformers, sdpa",
+    "compile": "transformers, sdpa, torch.compile",
+    "onnx_fp32": "ONNX Runtime, float32",
+    "onnx_int8": "ONNX Runtime, int8",
+}
 
 
 class Unavailable(Exception):
@@ -37,16 +51,14 @@ class Peer:
     forward: Callable[[Batch], Any]  # to logits [B, C], perhaps not yet computed
     collect: Callable[[Any], np.ndarray]  # waits for them
     lengths: Sequence[int]  # to which batches are padded
-    rows: int = (
-        1  # texts of 16 tokens that a batch may hold; see `batching.max_batch_size`
-    )
+    rows: int = 1  # see `batching.max_batch_size`
     full_batches: bool = False  # whether short batches are filled up
 
     def __call__(self, encoded: Encoded) -> Predictions:
         predictions, outputs = Predictions.empty(self.config, len(encoded)), []
-        depth, room = self.config.num_hidden_layers, batching.max_batch_size(self.rows)
-        for rows, length in batching.cut(encoded.lengths, self.lengths, room):
-            size = int(room(np.array(length))) if self.full_batches else len(rows)
+        depth, most = self.config.num_hidden_layers, batching.max_batch_size(self.rows)
+        for rows, length in batching.cut(encoded.lengths, self.lengths, most):
+            size = int(most(np.array(length))) if self.full_batches else len(rows)
             output = self.forward(batching.pad(encoded, rows, length, size))
             outputs.append((rows, output))
             predictions.add_steps(depth * size, depth * len(rows), length)
@@ -57,33 +69,33 @@ class Peer:
 
 
 class Peers:
-    """Opens peers on one model directory."""
+    """Opens the peers of a workload."""
 
-    def __init__(
-        self,
-        directory: pathlib.Path,
-        config: AlbertConfig,
-        gpu: bool,
-        sizes: Sequence[int],
-        texts: Encoded,
-        few: int,
-    ):
-        """Keeps what the peers share.
-
-        Args:
-          directory: of a Hugging Face model; ONNX graphs are added.
-          config: its shape, and the dtype of matmuls.
-          gpu: whether PyTorch runs on the first GPU.
-          sizes: batch sizes to try.
-          texts: to be predicted.
-          few: about how many of these the sizes are tried on.
-        """
-        self.directory, self.config, self.gpu = directory, config, gpu
-        self.sizes, self.texts, self.few = sizes, texts, few
+    def __init__(self, folder: str | os.PathLike[str], load: Workload, suite: Suite):
+        """Keeps what the peers share; `folder` is for their model files."""
+        self.folder, self.load, self.suite = pathlib.Path(folder), load, suite
+        self.config, self.gpu = load.config, jax.default_backend() == "gpu"
         self._best: dict[str, int] = {}
 
+    @functools.cached_property
+    def directory(self) -> pathlib.Path:
+        """The model as a Hugging Face directory; ONNX graphs are added."""
+        load = self.load
+        pretrained.save(self.folder, load.config, load.params, load.labels)
+        return self.folder
+
+    def available(self, names: Sequence[str]) -> tuple[dict[str, Peer], dict[str, str]]:
+        """Returns the peers that run here, and why others do not, by system name."""
+        opened, unavailable = {}, {}
+        for name in names:
+            try:
+                opened[PEERS[name]] = self.open(name)
+            except Unavailable as error:
+                unavailable[PEERS[name]] = str(error)
+        return opened, unavailable
+
     def open(self, name: str) -> Peer:
-        """Returns a peer by its key in `bench.PEERS`, warm, at its best batch size.
+        """Returns a peer by its key in `PEERS`, warm, at its best batch size.
 
         Raises:
           Unavailable: a package is missing, or it fails here; in one line.
@@ -105,7 +117,7 @@ class Peers:
             peer(self._sample(peer))
             return peer
         rates = {}
-        for rows in self.sizes:
+        for rows in self.suite.peer_sizes:
             sized = dataclasses.replace(peer, rows=rows)
             sample = self._sample(sized)
             sized(sample)
@@ -117,9 +129,10 @@ class Peers:
 
     def _sample(self, peer: Peer) -> Encoded:
         """Returns some whole batches of a peer's, with the padding of them all."""
-        room, lengths = batching.max_batch_size(peer.rows), self.texts.lengths
-        cut = [rows for rows, _ in batching.cut(lengths, peer.lengths, room)]
-        return batching.some_batches(self.texts, cut, -(-self.few // peer.rows))
+        texts = self.load.texts(self.load.mixes[0], self.suite.texts)
+        most = batching.max_batch_size(peer.rows)
+        cut = [rows for rows, _ in batching.cut(texts.lengths, peer.lengths, most)]
+        return batching.some_batches(texts, cut, -(-self.suite.few // peer.rows))
 
     def _module(self, attention: str) -> Any:
         import torch
@@ -159,7 +172,7 @@ class Peers:
         def collect(logits: Any) -> np.ndarray:
             return logits.float().cpu().numpy()
 
-        rows = self.sizes[-1]
+        rows = self.suite.peer_sizes[-1]
         return Peer(self.config, forward, collect, lengths, rows, full_batches=compiled)
 
     def _onnx(self, name: str) -> Peer:

@@ -5,8 +5,9 @@ import traceback
 from collections.abc import Sequence
 
 from elbert_jax import interruption
-from elbert_jax.benchmarking.bench import PEERS, Bench
+from elbert_jax.benchmarking.bench import Bench
 from elbert_jax.benchmarking.parts import PARTS
+from elbert_jax.benchmarking.peers import PEERS
 from elbert_jax.benchmarking.record import Record
 from elbert_jax.benchmarking.suite import Suite
 from elbert_jax.errors import UserError

@@ -19,7 +19,7 @@ class Suite:
     slots: int | str  # texts of 16 tokens, or "auto"; see `capacity.choose`
     sizes: tuple[int, ...]  # slots and batch sizes of the curves
     ratios: tuple[float, ...]  # compute ratios of the curve
-    peers: tuple[str, ...]  # keys of `bench.PEERS`
+    peers: tuple[str, ...]  # keys of `peers.PEERS`
     peer_sizes: tuple[int, ...]  # batch sizes that are tried
     minutes: float  # after which no part begins
     compute_ratio: float = 1 / 3  # mean exit layer over depth

@@ -7,8 +7,9 @@ import pytest
 
 from elbert_jax.benchmarking import onnx_export, peers
 from elbert_jax.benchmarking.peers import Peers, Unavailable
+from elbert_jax.benchmarking.suite import SUITES
+from elbert_jax.benchmarking.workload import Workload
 from elbert_jax.data.encoded import Encoded
-from elbert_jax.hub import pretrained
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -20,11 +21,25 @@ def encoded(classifier):
     return Encoded.build(classifier.tokenizer, texts)
 
 
+class Few(Workload):
+    """A classifier and some texts of one kind."""
+
+    mixes = ("few",)
+
+    def __init__(self, classifier, encoded):
+        self.config, self.params = classifier.config, classifier.params
+        self.labels, self.encoded = classifier.labels, encoded
+
+    def texts(self, mix, count):
+        return self.encoded
+
+    strings = exit_at = None  # pyright: ignore
+
+
 @pytest.fixture(scope="module")
 def opener(classifier, encoded, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("peers")
-    pretrained.save(folder, classifier.config, classifier.params, classifier.labels)
-    return Peers(folder, classifier.config, False, (2, 4), encoded, 4)
+    suite = SUITES["quick"].changed(peer_sizes=(2, 4), few=4)
+    return Peers(tmp_path_factory.mktemp("peers"), Few(classifier, encoded), suite)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from elbert_jax import UserError, machine
 from elbert_jax.benchmarking import bench, parts, runner, speed_plots, workload
 from elbert_jax.benchmarking.bench import Bench, Part
-from elbert_jax.benchmarking.peers import Unavailable
+from elbert_jax.benchmarking.peers import Peers, Unavailable
 from elbert_jax.benchmarking.record import TARGETS, Record
 from elbert_jax.benchmarking.suite import SUITES
 from elbert_jax.exits import FixedDepth
@@ -75,12 +75,12 @@ def path(tmp_path_factory):
 def record(classifier, path):
     record = Record(path, {"mix": "short"}, TINY, MACHINE)
     the_bench = Bench(Short(classifier), TINY, path.parent)
-    the_bench.__dict__["_peers"] = NoPeers()
+    the_bench.peers = NoPeers(path.parent, the_bench.load, TINY)
     assert runner.run(the_bench, record, PARTS)
     return record
 
 
-class NoPeers:
+class NoPeers(Peers):
     def open(self, name):
         raise Unavailable("a test has none")
 
