@@ -1,15 +1,23 @@
 """Strict JAX settings, hypothesis profiles, and the fixtures that tests share."""
 
+import functools
 import os
 import pathlib
+import runpy
 import shutil
 import signal
-from collections.abc import Iterator
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator
 
+import absl.app
+import huggingface_hub
 import hypothesis
 import jax
 import pytest
 from absl import flags
+from absl.testing import flagsaver
 
 from elbert_jax import Classifier, ConfidenceWindow, interruption, machine
 from elbert_jax.data.vocabulary import train_tokenizer
@@ -20,13 +28,16 @@ from elbert_jax.serving import files
 from tests import text_files
 
 # Compiling the tests' tiny programs takes longer than running them. So LLVM optimises
-# little, and XLA emits loops in its older, faster way; its own passes are unchanged.
+# little, and XLA emits loops in its older, faster way and matmuls without YNNPACK.
 # Commands that tests start inherit this. `make test` runs the tests marked `exactness`
 # with 0, that is with all optimisations, as users run the programs.
 UNOPTIMISED = os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1") != "0"
 jax.config.update("jax_disable_most_optimizations", UNOPTIMISED)
 if UNOPTIMISED and jax.__version_info__ < (0, 11):  # a later XLA aborts at this flag
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+    os.environ.setdefault(
+        "XLA_FLAGS",
+        "--xla_cpu_use_fusion_emitters=false --xla_cpu_experimental_ynn_fusion_type=",
+    )
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -41,11 +52,14 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("fixed")
 
 # Compiled programs are cached for the other pytest worker, the commands that tests
-# start, and the next run of the tests; so are the machine's measured speeds.
+# start, and the next run of the tests; so are measured token budgets.
 os.environ["XDG_CACHE_HOME"] = str(pathlib.Path(__file__).parents[1] / ".pytest_cache")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 machine.enable_compilation_cache()
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+
+# Training measures it at every start, for seconds.
+machine.peak_flops = functools.cache(machine.peak_flops)
 
 SHARED_DATA = pathlib.Path(__file__).parents[2] / "shared" / "data"
 
@@ -65,6 +79,28 @@ def listening() -> Iterator[None]:
     interruption.listen()  # clears a signal that was received
     for number, handler in zip(numbers, handlers):
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def run_here(
+    listening, monkeypatch, capsys
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a command that exits early in this process, which saves its imports."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(
+        absl.app, "run", lambda main, flags_parser: main(flags_parser(sys.argv))
+    )
+
+    def run(command: str, *words: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(warnings, "showwarning", None)  # a command replaces it
+        monkeypatch.setattr(sys, "argv", [command, *words])
+        with flagsaver.flagsaver(), pytest.raises(SystemExit) as ending:
+            runpy.run_module(f"elbert_jax.{command}", run_name="__main__")
+        status = ending.value.code
+        assert isinstance(status, int)
+        return subprocess.CompletedProcess(words, status, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture

@@ -1,16 +1,13 @@
-"""The measuring commands, as a user starts them."""
+"""The commands `calibrate`, `evaluate` and `benchmark`."""
 
 import pathlib
-import subprocess
-import sys
 
 import orjson
 import pytest
 
 from elbert_jax import Classifier, UserError
 from elbert_jax.evaluation import plots
-
-ROOT = pathlib.Path(__file__).parents[2]
+from tests.command_line import start
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +20,6 @@ def model(classifier, tmp_path_factory):
         lines.append(f"{text}\t{number % 3}\t{'ab'[number % 2]}")
     (directory / "texts.tsv").write_text("\n".join(lines) + "\n")
     return directory
-
-
-def start(command: str, *flags: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", f"elbert_jax.{command}", *flags]
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +43,10 @@ def test_calibrate(model, calibrated):
     assert exit.to_dict() == point["exit"]
 
 
-def test_calibrate_where_nothing_qualifies(model):
+def test_calibrate_where_nothing_qualifies(model, run_here):
     before = (model / "operating_point.json").read_bytes()
     flags = f"--model={model}", f"--file={model}/texts.tsv"
-    done = start("calibrate", *flags, "--max_accuracy_drop=0.01")
+    done = run_here("calibrate", *flags, "--max_accuracy_drop=0.01")
     assert done.returncode == 2 and "accepted" in done.stdout
     assert done.stderr.startswith("error: no early exit keeps within a drop of 0.01")
     assert done.stderr.count("\n") == 1
@@ -107,16 +99,15 @@ def test_benchmark(model, tmp_path):
         (("--modell=x",), "Unknown command line flag 'modell'"),
     ],
 )
-def test_a_mistake_is_one_line_and_status_2(flags, told, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    done = start("evaluate", *flags)
+def test_a_mistake_is_one_line_and_status_2(flags, told, run_here):
+    done = run_here("evaluate", *flags)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert told in done.stderr
 
 
-def test_evaluate_refuses_at_once_what_it_could_not_write():
-    done = start("evaluate", "--model=nowhere", "--plot=missing/curve.png")
+def test_evaluate_refuses_at_once_what_it_could_not_write(run_here):
+    done = run_here("evaluate", "--model=nowhere", "--plot=missing/curve.png")
     assert done.returncode == 2 and done.stdout == ""
     told = "missing/curve.png cannot be written: there is no folder missing"
     assert done.stderr == f"error: {told}\n"
