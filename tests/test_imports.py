@@ -37,6 +37,7 @@ def test_imports_go_down_only():
         assert not above, f"{path} imports {above}"
 
 
+@pytest.mark.slow
 def test_training_starts_and_a_model_of_ours_opens_without_torch(answering_model):
     """Its import takes as long as all others together."""
     pytest.importorskip("torch", reason="there is no torch to leave out")

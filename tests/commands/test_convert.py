@@ -1,23 +1,17 @@
 """The command `python -m elbert_jax.convert`, run as a user runs it."""
 
 import dataclasses
-import os
 import shutil
-import subprocess
-import sys
 
-import huggingface_hub
 import jax
 import numpy as np
 import pytest
 import safetensors.numpy
-from absl.testing import flagsaver
 
-from elbert_jax import UserError
-from elbert_jax import convert as command
 from elbert_jax.hub import pretrained, weight_table
 from elbert_jax.model import albert, pretraining_heads
 from elbert_jax.model.config import AlbertConfig
+from tests.command_line import start
 
 CONFIG = AlbertConfig(
     vocab_size=20,
@@ -27,16 +21,6 @@ CONFIG = AlbertConfig(
     num_attention_heads=2,
     intermediate_size=16,
 )
-
-
-def convert(*flags):
-    return subprocess.run(
-        [sys.executable, "-m", "elbert_jax.convert", *flags],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "JAX_PLATFORMS": "cpu", "HF_HUB_OFFLINE": "1"},
-        timeout=120,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +38,10 @@ def source(tmp_path_factory):
     return directory
 
 
+@pytest.mark.slow
 def test_converts_a_directory_and_says_what_it_did(source, tmp_path):
     to = tmp_path / "new" / "model"
-    done = convert(f"--from={source}", f"--to={to}")
+    done = start("convert", f"--from={source}", f"--to={to}")
     assert (done.returncode, done.stderr) == (0, "")
     for line in (
         f"mapped {len(weight_table.weights(CONFIG)) + 2}",
@@ -81,20 +66,22 @@ def test_converts_a_directory_and_says_what_it_did(source, tmp_path):
     assert after.labels == ("bad", "good")
 
 
+@pytest.mark.slow
 def test_keeps_the_pretraining_heads_when_asked_for(tmp_path):
     source, to = tmp_path / "source", tmp_path / "to"
     params = pretraining_heads.init(CONFIG, jax.random.key(0))
     pretrained.save(
         source, CONFIG, params, ("kept", "swapped"), model=weight_table.PRETRAINING
     )
-    done = convert(f"--from={source}", f"--to={to}", "--head=pretraining")
+    done = start("convert", f"--from={source}", f"--to={to}", "--head=pretraining")
     assert (done.returncode, done.stderr) == (0, "")
     assert "\ninitialised 0\nignored 0\n" in done.stdout
     for name in ("config.json", "model.safetensors"):
         assert (to / name).read_bytes() == (source / name).read_bytes()
 
 
-def test_reports_what_was_initialised_and_ignored(source, tmp_path):
+@pytest.mark.slow
+def test_reports_what_was_initialised_and_ignored(source, tmp_path, run_here):
     torch = pytest.importorskip("torch")
     tensors = safetensors.numpy.load_file(source / "model.safetensors")
     words = tensors["albert.embeddings.word_embeddings.weight"]
@@ -106,13 +93,13 @@ def test_reports_what_was_initialised_and_ignored(source, tmp_path):
     state = {key: torch.tensor(x) for key, x in tensors.items()}
     torch.save(state, old / "pytorch_model.bin")
 
-    flags = {"from": str(old), "to": str(tmp_path / "to")}
-    with flagsaver.flagsaver(**flags), pytest.raises(UserError, match="allow_pickle"):
-        command.main([])
+    flags = f"--from={old}", f"--to={tmp_path}/to"
+    refused = run_here("convert", *flags)
+    assert refused.returncode == 2 and "allow_pickle" in refused.stderr
     assert not (tmp_path / "to").exists()
 
     (tmp_path / "to").mkdir()  # an empty directory may be written
-    done = convert(*(f"--{k}={v}" for k, v in flags.items()), "--allow_pickle")
+    done = start("convert", *flags, "--allow_pickle")
     assert (done.returncode, done.stderr) == (0, "")
     heads = ("classifier.bias", "classifier.weight")
     heads += ("exit_heads.classifier.bias", "exit_heads.classifier.weight")
@@ -127,14 +114,13 @@ def test_reports_what_was_initialised_and_ignored(source, tmp_path):
     np.testing.assert_array_equal(got, words)
 
 
-def test_a_mistake_is_one_line_and_status_2(tmp_path):
-    done = convert(f"--from={tmp_path}")
+def test_a_mistake_is_one_line_and_status_2(tmp_path, run_here):
+    done = run_here("convert", f"--from={tmp_path}")
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr == "error: --from and --to are both needed\n"
 
 
-def test_a_mistake_changes_nothing(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+def test_a_mistake_changes_nothing(source, tmp_path, run_here):
     full = tmp_path / "full"
     full.mkdir()
     (full / "thesis.tex").write_text("precious")
@@ -144,8 +130,7 @@ def test_a_mistake_changes_nothing(source, tmp_path, monkeypatch):
         ("someone/other", new, "the hub does not give it"),
         (source, full / "thesis.tex" / "x", "cannot be written"),
     ):
-        flags = {"from": str(given), "to": str(to)}
-        with flagsaver.flagsaver(**flags), pytest.raises(UserError, match=message):
-            command.main([])
+        done = run_here("convert", f"--from={given}", f"--to={to}")
+        assert done.returncode == 2 and message in done.stderr
     assert [path.name for path in full.iterdir()] == ["thesis.tex"]
     assert not new.exists()

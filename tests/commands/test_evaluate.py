@@ -9,6 +9,8 @@ from elbert_jax import Classifier, UserError
 from elbert_jax.evaluation import plots
 from tests.command_line import start
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model(classifier, tmp_path_factory):

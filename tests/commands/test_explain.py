@@ -1,9 +1,6 @@
 """What `explain` shows of traces: examples and a page; and the command."""
 
 import html.parser
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import orjson
@@ -11,8 +8,8 @@ import pytest
 
 from elbert_jax import ConfidenceWindow
 from elbert_jax.explanation import inspection, patterns, trace_page, trace_text
+from tests.command_line import start
 
-ROOT = pathlib.Path(__file__).parents[2]
 TEXTS = ['a\t& <script>"$x\'"</script> \U0001f600', "שלום <b>"]
 
 
@@ -125,11 +122,7 @@ def test_patterns_by_hand():
     }
 
 
-def start(*flags: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "elbert_jax.explain", *flags]
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300)
-
-
+@pytest.mark.slow
 def test_the_command_finds_examples(classifier, tmp_path):
     classifier.save_pretrained(tmp_path / "model")
     texts = ["bank", "fell", "rose", "<b>"]  # of one length, once padded
@@ -137,6 +130,7 @@ def test_the_command_finds_examples(classifier, tmp_path):
     rows = ["a\tb", *("\t".join(row) for row in zip(texts, labels))]
     (tmp_path / "texts.tsv").write_text("\n".join(rows) + "\n")
     done = start(
+        "explain",
         f"--model={tmp_path}/model",
         f"--file={tmp_path}/texts.tsv",
         "--text_column=a",
@@ -151,8 +145,8 @@ def test_the_command_finds_examples(classifier, tmp_path):
     assert 1 <= sum(tag == "article" for tag, _ in page.tags) <= 3
 
 
-def test_a_mistake_is_one_line_and_status_2():
-    done = start("--model=nowhere", "--text=x", "--file=y")
+def test_a_mistake_is_one_line_and_status_2(run_here):
+    done = run_here("explain", "--model=nowhere", "--text=x", "--file=y")
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert "--text=TEXT" in done.stderr

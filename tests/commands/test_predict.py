@@ -8,10 +8,14 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from elbert_jax.exits import Patience
 from elbert_jax.hub import operating_point
 from elbert_jax.serving import files
 from tests.text_files import TEXTS, write_rows
+
+pytestmark = pytest.mark.slow
 
 
 def start(model, *flags):

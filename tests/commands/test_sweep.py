@@ -14,6 +14,8 @@ from elbert_jax.data import corpus
 from elbert_jax.sweeps import score_plots, sweeping, trade_off
 from elbert_jax.sweeps.sweeping import LabelledSet, Plan
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[2]
 # The command with few criteria, as each compiles; test_replay.py takes them all.
 FEW = """
@@ -120,11 +122,9 @@ def test_an_engine_that_does_otherwise_fails_the_command(folder, tmp_path):
     assert not list(tmp_path.glob("*.*"))
 
 
-def test_a_mistake_is_one_line_and_status_2(tmp_path):
+def test_a_mistake_is_one_line_and_status_2(tmp_path, run_here):
     flags = ("--models=a,b,c", "--file=x,y", f"--output={tmp_path}/out")
-    done = start(
-        "from elbert_jax import sweep\nfrom elbert_jax.cli import app\n" + RUN, *flags
-    )
+    done = run_here("sweep", *flags)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert "3 models take one set for all, or one each" in done.stderr

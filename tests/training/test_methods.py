@@ -19,7 +19,7 @@ from elbert_jax.training.checkpoints import Checkpoints
 from elbert_jax.training.methods import METHODS, ExitLoss
 from tests import runs
 
-pytestmark = pytest.mark.usefixtures("optax_promotes")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("optax_promotes")]
 
 CONFIG = AlbertConfig(
     vocab_size=20,

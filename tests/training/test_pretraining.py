@@ -15,7 +15,7 @@ from elbert_jax.hub import pretrained, weight_table
 from elbert_jax.training import finetuning, pretraining
 from tests import runs
 
-pytestmark = pytest.mark.usefixtures("optax_promotes")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("optax_promotes")]
 
 
 def write_books(path: pathlib.Path, books: int, seed: int = 0) -> pathlib.Path:
@@ -96,6 +96,14 @@ def test_a_signal_makes_it_keep_the_step_and_gives_the_same_losses(
     told = capsys.readouterr()
     assert "saved step 34 of 60; the same command resumes" in told.err
     assert "resuming from step 34 of 60" in told.out
+
+
+def test_killed_at_any_moment_it_gives_the_same_losses(tmp_path, finished):
+    config, whole = finished
+    kills = (27,)  # after a change of phase, two steps after an evaluation
+    runs.assert_killed_or_not_is_the_same(
+        "pretrain", "pretrain_default", config, whole, tmp_path, kills
+    )
 
 
 def test_the_card_says_what_was_seen(finished):

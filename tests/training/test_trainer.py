@@ -32,7 +32,7 @@ from elbert_jax.training.methods import ExitLoss
 from elbert_jax.training.metric_writer import MetricWriter
 from tests import runs
 
-pytestmark = pytest.mark.usefixtures("optax_promotes")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("optax_promotes")]
 
 
 @pytest.fixture(scope="module")
