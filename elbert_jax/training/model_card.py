@@ -37,11 +37,11 @@ def render(
     parts = [
         [f"{name}: {row[0]}", *row[1:]]
         for name, part in report["parts"].items()
-        for row in _scores(part, depth, "early exit")
+        for row in _scores(part, depth)
     ]
     scores = markdown(
         ["", *report["full_depth"], "mean exit layer", "FLOPs"],
-        _scores(report, depth, f"early exit ({exit_setting})") + parts,
+        _scores(report, depth) + parts,
     )
     curve = markdown(
         ["stage 2", "delta", metric, "mean exit layer", "layers", "FLOPs"],
@@ -65,6 +65,7 @@ pipeline_tag: text-classification
 {config.data.truncation}.
 - {depth} layers, hidden size {model.hidden_size}, a vocabulary of \
 {model.vocab_size:,} tokens; exit heads: {model.exit_heads}.
+- Early exit by {exit_setting}.
 
 {scores}
 
@@ -144,12 +145,12 @@ Fine-tune it: `python -m elbert_jax.train --config=... --config.init=DIR`.
 """
 
 
-def _scores(report: Mapping[str, Any], depth: int, exit_name: str) -> list[list[Any]]:
+def _scores(report: Mapping[str, Any], depth: int) -> list[list[Any]]:
     full, point = report["full_depth"], report["at_exit"]
     exits = [f"{point['mean_exit_layer']:.2f}", f"{point['flops_ratio']:.3f}"]
     return [
         ["full depth", *map(_number, full.values()), depth, 1],
-        [exit_name, *(_number(point[name]) for name in full), *exits],
+        ["early exit", *(_number(point[name]) for name in full), *exits],
     ]
 
 
