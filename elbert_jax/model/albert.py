@@ -27,31 +27,26 @@ from elbert_jax.model.config import AlbertConfig
 from elbert_jax.model.layers import ACTIVATIONS, LayerNorm, Linear, attend, drop
 
 Params = Any  # a pytree of float32 arrays with the structure of `Albert`
+Rngs = nnx.Rngs | None  # None turns dropout off
 
 
 class Embeddings(nnx.Module):
     """Sum of word, position and token type embeddings, layer-normalised."""
 
     def __init__(self, config: AlbertConfig, rngs: nnx.Rngs):
+        size = config.embedding_size
+        init = nnx.initializers.normal(config.initializer_range)
+
         def table(rows: int) -> nnx.Embed:
-            init = nnx.initializers.normal(config.initializer_range)
-            return nnx.Embed(
-                rows, config.embedding_size, embedding_init=init, rngs=rngs
-            )
+            return nnx.Embed(rows, size, embedding_init=init, rngs=rngs)
 
         self.word_embeddings = table(config.vocab_size)
         self.position_embeddings = table(config.max_position_embeddings)
         self.token_type_embeddings = table(config.type_vocab_size)
-        self.layer_norm = LayerNorm(config, config.embedding_size, rngs)
+        self.layer_norm = LayerNorm(config, size, rngs)
         self.dropout_rate = config.hidden_dropout_prob
 
-    def __call__(
-        self,
-        tokens: Int[Array, "B L"],
-        types: Int[Array, "B L"],
-        *,
-        rngs: nnx.Rngs | None = None,
-    ) -> Float[Array, "B L E"]:
+    def __call__(self, tokens: Array, types: Array, rngs: Rngs = None) -> Array:
         positions = self.position_embeddings(jnp.arange(tokens.shape[1]))
         x = self.word_embeddings(tokens) + self.token_type_embeddings(types)
         return drop(self.layer_norm(x + positions[None]), self.dropout_rate, rngs)
@@ -72,25 +67,13 @@ class Attention(nnx.Module):
         self.probs_dropout_rate = config.attention_probs_dropout_prob
 
     def __call__(
-        self,
-        x: Float[Array, "B L H"],
-        mask: Bool[Array, "B L"],
-        num_queries: int | None = None,
-        *,
-        rngs: nnx.Rngs | None = None,
-    ) -> Float[Array, "B Q H"]:
+        self, x: Array, mask: Array, num_queries: int | None = None, rngs: Rngs = None
+    ) -> Array:
         """Returns outputs for the first Q positions, attending over all L keys."""
         queries = x[:, :num_queries]
-        y = attend(
-            self.query(queries),
-            self.key(x),
-            self.value(x),
-            mask,
-            self.num_heads,
-            self.dtype,
-            self.probs_dropout_rate,
-            rngs,
-        )
+        inputs = self.query(queries), self.key(x), self.value(x), mask
+        settings = self.num_heads, self.dtype, self.probs_dropout_rate
+        y = attend(*inputs, *settings, rngs)
         return self.layer_norm(queries + drop(self.dense(y), self.dropout_rate, rngs))
 
 
@@ -99,22 +82,16 @@ class EncoderLayer(nnx.Module):
 
     def __init__(self, config: AlbertConfig, rngs: nnx.Rngs):
         self.attention = Attention(config, rngs)
-        self.ffn = Linear(config, config.hidden_size, config.intermediate_size, rngs)
-        self.ffn_output = Linear(
-            config, config.intermediate_size, config.hidden_size, rngs
-        )
-        self.full_layer_layer_norm = LayerNorm(config, config.hidden_size, rngs)
+        size, inner = config.hidden_size, config.intermediate_size
+        self.ffn = Linear(config, size, inner, rngs)
+        self.ffn_output = Linear(config, inner, size, rngs)
+        self.full_layer_layer_norm = LayerNorm(config, size, rngs)
         self.activation = ACTIVATIONS[config.hidden_act]
         self.dropout_rate = config.hidden_dropout_prob
 
     def __call__(
-        self,
-        x: Float[Array, "B L H"],
-        mask: Bool[Array, "B L"],
-        num_queries: int | None = None,
-        *,
-        rngs: nnx.Rngs | None = None,
-    ) -> Float[Array, "B Q H"]:
+        self, x: Array, mask: Array, num_queries: int | None = None, rngs: Rngs = None
+    ) -> Array:
         """Returns hidden states of the first Q positions, by default all."""
         x = self.attention(x, mask, num_queries, rngs=rngs)
         y = self.ffn_output(self.activation(self.ffn(x)))
@@ -131,14 +108,15 @@ class Albert(nnx.Module):
     def __init__(self, config: AlbertConfig, rngs: nnx.Rngs):
         self.config = config
         self.embeddings = Embeddings(config, rngs)
+        hidden = config.hidden_size
         self.embedding_hidden_mapping_in = Linear(
-            config, config.embedding_size, config.hidden_size, rngs
+            config, config.embedding_size, hidden, rngs
         )
         self.albert_layers = nnx.List(
             [EncoderLayer(config, rngs) for _ in range(config.inner_group_num)]
         )
-        self.pooler = Linear(config, config.hidden_size, config.hidden_size, rngs)
-        self.classifier = Linear(config, config.hidden_size, config.num_labels, rngs)
+        self.pooler = Linear(config, hidden, hidden, rngs)
+        self.classifier = Linear(config, hidden, config.num_labels, rngs)
         self.exit_heads = heads.build(config, rngs)
 
     def embed(
@@ -146,7 +124,7 @@ class Albert(nnx.Module):
         tokens: Int[Array, "B L"],
         types: Int[Array, "B L"],
         *,
-        rngs: nnx.Rngs | None = None,
+        rngs: Rngs = None,
     ) -> Float[Array, "B L H"]:
         """Returns h_0: the embeddings projected to the hidden size."""
         return self.embedding_hidden_mapping_in(
@@ -159,7 +137,7 @@ class Albert(nnx.Module):
         mask: Bool[Array, "B L"],
         num_queries: int | None = None,
         *,
-        rngs: nnx.Rngs | None = None,
+        rngs: Rngs = None,
     ) -> Float[Array, "B Q H"]:
         """Returns h_i from h_{i-1}: one depth, which is `inner_group_num` layers.
 
@@ -180,7 +158,7 @@ class Albert(nnx.Module):
         mask: Bool[Array, "B L"] | None = None,
         depth: Int[Array, ""] | Int[Array, " B"] | None = None,
         *,
-        rngs: nnx.Rngs | None = None,
+        rngs: Rngs = None,
     ) -> Float[Array, "B C"]:
         """Returns float32 logits: pooler on the first token, tanh, dropout, linear.
 

@@ -35,7 +35,8 @@ class Head(nnx.Module):
 
     uses_all_tokens = False  # only the first one
 
-    def __init__(self, config: AlbertConfig, size: int, rngs: nnx.Rngs):
+    def __init__(self, config: AlbertConfig, rngs: nnx.Rngs, size: int | None = None):
+        size = size or config.hidden_size
         self.classifier = Linear(config, size, config.num_labels, rngs)
         self.dropout_rate = config.classifier_dropout_prob
 
@@ -44,29 +45,15 @@ class Head(nnx.Module):
         """Returns the classifier's input: [B, size]."""
 
     def __call__(
-        self,
-        x: Float[Array, "B L H"],
-        mask: Bool[Array, "B L"],
-        pooled: Float[Array, "B H"],
-        *,
-        rngs: nnx.Rngs | None = None,
-    ) -> Float[Array, "B C"]:
-        """Returns logits.
-
-        Args:
-          x: Hidden states of the layer.
-          mask: True at real tokens.
-          pooled: Output of the shared pooler on `x`.
-        """
+        self, x: Array, mask: Array, pooled: Array, rngs: nnx.Rngs | None = None
+    ) -> Array:
+        """Returns logits; see `classify`."""
         features = self.features(x, mask, pooled)
         return self.classifier(drop(features, self.dropout_rate, rngs))
 
 
 class LinearHead(Head):
     """A classifier on the shared pooler's output (PABEE)."""
-
-    def __init__(self, config: AlbertConfig, rngs: nnx.Rngs):
-        super().__init__(config, config.hidden_size, rngs)
 
     def features(self, x: Array, mask: Array, pooled: Array) -> Array:
         return pooled
@@ -76,7 +63,7 @@ class PoolerHead(Head):
     """A pooler and a classifier of its own (DeeBERT)."""
 
     def __init__(self, config: AlbertConfig, rngs: nnx.Rngs):
-        super().__init__(config, config.hidden_size, rngs)
+        super().__init__(config, rngs)
         self.pooler = Linear(config, config.hidden_size, config.hidden_size, rngs)
 
     def features(self, x: Array, mask: Array, pooled: Array) -> Array:
@@ -87,7 +74,7 @@ class MLPHead(Head):
     """Three linear layers, H to 128 to 128 to C, with tanh between them."""
 
     def __init__(self, config: AlbertConfig, rngs: nnx.Rngs):
-        super().__init__(config, WIDTH, rngs)
+        super().__init__(config, rngs, WIDTH)
         self.narrow = Linear(config, config.hidden_size, WIDTH, rngs)
         self.dense = Linear(config, WIDTH, WIDTH, rngs)
 
@@ -146,9 +133,9 @@ def classify(
 
     Args:
       heads: Stacked heads from `build`.
-      x: See `Head`; likewise `mask` and `pooled`.
+      x: Hidden states.
       mask: True at real tokens.
-      pooled: Output of the shared pooler.
+      pooled: Output of the shared pooler on `x`.
       depth: Layer number, 1-based, for all texts or one per text. The result is
         meaningless where it exceeds S.
     """
