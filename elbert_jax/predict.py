@@ -1,8 +1,8 @@
-"""Labels the texts of a file.
+"""Predicts labels for the texts of a file.
 
     python -m elbert_jax.predict --model=runs/sst2/model --input=new.csv --output=-
 
-"-" is standard input or output. A job that was stopped goes on when started again.
+"-" is standard input or output. A job that was stopped resumes when started again.
 """
 
 import os
@@ -16,22 +16,31 @@ from elbert_jax.errors import UserError
 from elbert_jax.inference.classifier import Classifier
 from elbert_jax.serving import files
 
-_MODEL = flags.DEFINE_string("model", None, "A model's directory, or its hub id.")
-_INPUT = flags.DEFINE_string("input", None, "JSONL, CSV, TSV, Parquet, lines; or -.")
-_OUTPUT = flags.DEFINE_string("output", None, "A new file of any of these; or -.")
+_MODEL = flags.DEFINE_string("model", None, "Model directory, or hub id.")
+_INPUT = flags.DEFINE_string(
+    "input", None, "JSONL, CSV, TSV, Parquet or text file; or -."
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "New JSONL, CSV, TSV or Parquet file; or -."
+)
 _FORMAT = flags.DEFINE_enum(
-    "input_format", None, readers.FORMATS, "If no name tells it."
+    "input_format",
+    None,
+    readers.FORMATS,
+    "By default as its name says.",
 )
 _TEXT = flags.DEFINE_string("text_column", None, "By default a usual name.")
-_PAIR = flags.DEFINE_string("text_pair_column", None, "The second text of a pair.")
+_PAIR = flags.DEFINE_string("text_pair_column", None, "Column of a second text.")
 _ID = flags.DEFINE_string("id_column", None, "By default id, or the row's number.")
 _COLUMNS = flags.DEFINE_list("columns", None, "Of CSV or TSV without a header line.")
-_WITH_TEXT = flags.DEFINE_bool("with_text", False, "Repeat the texts in the answers.")
-_DELTA = flags.DEFINE_float("delta", None, "Stage 1's threshold; 0: off.")
-_SLOTS = flags.DEFINE_string("slots", None, "Texts in a batch, of 16 tokens; or auto.")
-_LENGTH = flags.DEFINE_integer("max_length", None, "Tokens of a text that count.", 4)
-_DTYPE = flags.DEFINE_enum("dtype", "float32", ("float32", "bfloat16"), "To compute.")
-_LOCAL = flags.DEFINE_bool("local_files_only", False, "Never ask the hub.")
+_WITH_TEXT = flags.DEFINE_bool("with_text", False, "Repeat the texts in the output.")
+_DELTA = flags.DEFINE_float("delta", None, "Threshold of stage 1; 0: off.")
+_SLOTS = flags.DEFINE_string(
+    "slots", None, "Batch size in texts of 16 tokens, or auto."
+)
+_LENGTH = flags.DEFINE_integer("max_length", None, "Maximum sequence length.", 4)
+_DTYPE = flags.DEFINE_enum("dtype", "float32", ("float32", "bfloat16"), "Of matmuls.")
+_LOCAL = flags.DEFINE_bool("local_files_only", False, "Do not connect to the hub.")
 
 
 def main(argv):

@@ -1,4 +1,4 @@
-"""What a long job has done so far, on disk, so that it can go on after a kill."""
+"""The rows that a long job has done, on disk, so that it resumes after a kill."""
 
 import contextlib
 import itertools
@@ -16,10 +16,10 @@ from elbert_jax.errors import UserError
 
 
 class Journal:
-    """A file of JSON lines: a header that tells the job, then a row a line.
+    """A file of JSON lines: a header that identifies the job, then a line per row.
 
-    Rows are appended in chunks. What a kill left of a chunk is cut off when the journal
-    is opened again. A journal without rows is removed when it is closed.
+    Rows are appended in chunks. A chunk that a kill cut short is removed when the
+    journal is opened again. A journal without rows is removed when it is closed.
     """
 
     def __init__(
@@ -28,15 +28,15 @@ class Journal:
         job: Mapping[str, Any],
         chunk_size: Callable[[int], int],
     ):
-        """Opens the journal, or begins one.
+        """Opens a journal, or starts one.
 
         Args:
           path: the file.
-          job: all that the rows depend on.
-          chunk_size: gives the size of the chunk that comes after so many rows.
+          job: everything that the rows depend on.
+          chunk_size: gives the size of a chunk by the number of rows before it.
 
         Raises:
-          UserError: the file cannot be written, is of another job, or in use.
+          UserError: the file cannot be written, or belongs to another job or process.
         """
         self.path = path
         self.rows = 0  # done so far
@@ -75,7 +75,7 @@ class Journal:
         self._file.truncate()
 
     def append(self, rows: Sequence[Row]) -> None:
-        """Writes a chunk down; it is on the disk when this returns."""
+        """Appends a chunk; it is on the disk when this returns."""
         with filesystem.writing(self.path):
             self._file.writelines(writers.json_lines(rows))
             self._file.flush()
@@ -83,21 +83,21 @@ class Journal:
         self.rows += len(rows)
 
     def __iter__(self) -> Iterator[Row]:
-        """Yields the rows; two passes at once do no harm."""
+        """Yields the rows; several iterators may be open."""
         with open(self.path, "rb") as file:
             next(file, None)  # the header
             for line in file:
                 yield orjson.loads(line)
 
     def remove(self) -> None:
-        """Removes the file, as the job is finished."""
+        """Removes the file of a finished job."""
         pathlib.Path(self.path).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Closes the file; removes it if it holds no rows."""
         if not self.rows:
             self.remove()
-        with contextlib.suppress(OSError):  # of a full disk, which `append` has told
+        with contextlib.suppress(OSError):  # a full disk, reported by `append`
             self._file.close()
 
 

@@ -1,7 +1,7 @@
-"""Where answers go: to a file, by way of a journal, or to standard output.
+"""Writes predictions: to a file, by way of a journal, or to standard output.
 
-A chunk of rows holds the answers and, as `line` and `error`, the bad rows, in the order
-of the input.
+Rows are in the input's order. A row that could not be read has a `line` and an `error`
+instead of a prediction.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ def count(rows: Iterable[Row]) -> Counter[str]:
     )
 
 
-def _answered(rows: Iterable[Row]) -> Iterator[Row]:
+def _good(rows: Iterable[Row]) -> Iterator[Row]:
     return (row for row in rows if "error" not in row)
 
 
@@ -40,7 +40,7 @@ def _bad(rows: Iterable[Row]) -> Iterator[Row]:
 
 
 class StandardOutput(contextlib.nullcontext):
-    """Answers as JSON lines, each chunk at once; bad rows go to standard error."""
+    """Writes JSON lines; bad rows are reported on standard error."""
 
     bad_rows = "above"
 
@@ -50,9 +50,9 @@ class StandardOutput(contextlib.nullcontext):
         self._counts: Counter[str] = Counter()
 
     def append(self, chunk: Sequence[Row]) -> None:
-        """Writes a chunk."""
+        """Writes rows at once."""
         with filesystem.writing("standard output"):
-            sys.stdout.buffer.writelines(writers.json_lines(_answered(chunk)))
+            sys.stdout.buffer.writelines(writers.json_lines(_good(chunk)))
             sys.stdout.buffer.flush()
         for row in _bad(chunk):
             tqdm.tqdm.write(f"line {row['line']}: {row['error']}", file=sys.stderr)
@@ -64,24 +64,24 @@ class StandardOutput(contextlib.nullcontext):
         return self._counts
 
 
-class AnswerFile(contextlib.AbstractContextManager):
-    """A .jsonl, .csv, .tsv or .parquet file; bad rows go to PATH.errors.jsonl.
+class PredictionFile(contextlib.AbstractContextManager):
+    """Writes a .jsonl, .csv, .tsv or .parquet file, and bad rows to PATH.errors.jsonl.
 
-    Both appear when all is done. Until then the rows are in a journal, PATH.partial,
-    from which the same job goes on.
+    Both appear when all rows are done. Until then the rows are in a journal,
+    PATH.partial, from which the same job resumes.
     """
 
     def __init__(
         self, path: str, job: Mapping[str, Any], chunk_size: Callable[[int], int]
     ):
-        """Opens the journal; see there."""
+        """Opens the journal; see `Journal`."""
         self.path, self.bad_rows = path, f"{path}.errors.jsonl"
         self.journal = Journal(f"{path}.partial", job, chunk_size)
         self.append = self.journal.append
 
     @staticmethod
     def check(path: str, source: str) -> None:
-        """Raises a UserError where an AnswerFile cannot come from a file `source`."""
+        """Raises a UserError if `path` cannot be written for an input `source`."""
         if pathlib.Path(path).suffix not in writers.SUFFIXES:
             known = ", ".join(writers.SUFFIXES)
             raise UserError(f"--output={path} should end with {known}, or be -")
@@ -97,17 +97,17 @@ class AnswerFile(contextlib.AbstractContextManager):
 
     @property
     def done(self) -> int:
-        """Rows in the journal, those of an earlier start included."""
+        """How many rows are in the journal, including those of earlier starts."""
         return self.journal.rows
 
     def finish(self) -> Counter[str]:
-        """Makes the journal's rows the file; returns what `count` says of them."""
+        """Writes the file from the journal; returns what `count` says of all rows."""
         counts = count(self.journal)
         if counts["bad"]:
             writers.write(self.bad_rows, lambda: _bad(self.journal), ())
-        else:  # of an earlier job
+        else:  # there may be one of an earlier job
             pathlib.Path(self.bad_rows).unlink(missing_ok=True)
-        writers.write(self.path, lambda: _answered(self.journal), _COLUMNS)
+        writers.write(self.path, lambda: _good(self.journal), _COLUMNS)
         self.journal.remove()
         return counts
 

@@ -117,7 +117,7 @@ def test_a_journal_cut_anywhere_gives_the_same_output(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(prediction_writer.AnswerFile, "finish", killed)
+        patch.setattr(prediction_writer.PredictionFile, "finish", killed)
         files.predict(answerer, with_faults, str(target))
     whole = journal.read_bytes()
     header = whole.index(b"\n") + 1
