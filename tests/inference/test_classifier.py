@@ -13,8 +13,6 @@ from elbert_jax.inference import predictor, text_chunks
 from elbert_jax.inference.slots import Queue
 from tests.inference.reference import run_one_by_one
 
-pytestmark = pytest.mark.exactness
-
 TEXTS = [
     "profit rose",
     "",
@@ -40,6 +38,7 @@ def same(one, other):
         assert a["score"] == pytest.approx(b["score"], abs=1e-5)
 
 
+@pytest.mark.exactness
 def test_each_text_is_answered_as_if_alone(classify):
     alone = [classify(text) for text in TEXTS]
     same(classify(TEXTS), alone)
@@ -49,6 +48,7 @@ def test_each_text_is_answered_as_if_alone(classify):
     assert len({answer["exit_layer"] for answer in alone}) > 1
 
 
+@pytest.mark.exactness
 def test_an_answer_is_that_of_the_reference(classify):
     encoded = Encoded.build(classify.tokenizer, TEXTS[:3:2])
     for row, text in enumerate(TEXTS[:3:2]):

@@ -14,8 +14,6 @@ from elbert_jax.model import albert
 from elbert_jax.model.config import AlbertConfig
 from tests.properties import examples
 
-pytestmark = pytest.mark.exactness
-
 CONFIG = AlbertConfig(
     vocab_size=40,
     embedding_size=8,
@@ -85,12 +83,14 @@ def test_padding_may_hold_any_ids(logits, seed):
     np.testing.assert_array_equal(got, logits)  # a masked weight is 0, exactly
 
 
+@pytest.mark.exactness
 @pytest.mark.parametrize("length", [max(LENGTHS), 12, 24])
 def test_padding_may_have_any_length(logits, length):
     got = jitted(CONFIG, PARAMS, *batch(length=length))
     np.testing.assert_allclose(got, logits, atol=ATOL)
 
 
+@pytest.mark.exactness
 @pytest.mark.parametrize("row", range(len(LENGTHS)))
 def test_text_gives_alone_what_it_gives_in_a_batch(logits, row):
     tokens, mask, types = batch()
