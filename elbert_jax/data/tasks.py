@@ -17,7 +17,6 @@ class Task:
     label: str = "label"
     train: str = "train"
     validation: tuple[str, ...] = ("validation",)
-    test: tuple[str, ...] = ("test",)
     host: str = "dl.fbaipublicfiles.com"  # from which TFDS downloads it
 
 
@@ -36,7 +35,6 @@ _ALL = (
         "hypothesis",
         ("entailment", "neutral", "contradiction"),
         validation=("validation_matched", "validation_mismatched"),
-        test=("test_matched", "test_mismatched"),
     ),
     Task(
         "imdb_reviews",
