@@ -11,12 +11,12 @@ SEED ?= $(shell date +%s)
 
 help:
 	@echo "make quickstart  train a small model, plot its exits, label three sentences"
-	@echo "make test        lint, types and tests, as CI runs them"
+	@echo "make test        lint, types, documentation and tests, as CI runs them"
 	@echo "make check       lint and the tests that are not slow"
 	@echo "make fuzz        the property tests on many random examples; SEED repeats a run"
 	@echo "make lint        ruff's checks and its formatting"
 	@echo "make types       pyright"
-	@echo "make format      mend what ruff can mend"
+	@echo "make format      fix what ruff can fix"
 	@echo "make docs        the documentation, into build/site; warnings are errors"
 	@echo "make clean       remove .venv, caches and $(RUN)"
 	@echo
@@ -32,11 +32,12 @@ quickstart: .venv/installed
 	$(BIN)/python -m elbert_jax.predict --model=$(RUN)/model \
 	  --input=configs/quickstart.txt --output=- --with_text
 
+# The last to end is pytest, whose closing line .ci/run shows.
 test: lint
-	$(MAKE) --no-print-directory --jobs=2 types tests
+	$(MAKE) --no-print-directory --jobs=2 tests types docs
 
-# The engine and the model's parity tests run a second time with LLVM's optimisations,
-# as users run them; tests/conftest.py switches these off.
+# The tests of exactness run twice: first with LLVM's optimisations, as users run the
+# programs, then without, as tests/conftest.py has all tests.
 tests: .venv/installed-dev
 	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(PYTEST) -m exactness
 	$(PYTEST)
@@ -58,7 +59,6 @@ format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: docs
 docs: .venv/installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
@@ -73,8 +73,8 @@ clean:
 	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 2; }
 
 INSTALL := $(BIN)/python -m pip install --no-compile -c constraints.txt
-# On all cores, where pip would take one, and not what nobody imports, a third of 17,000
-# files; some are no Python.
+# compileall uses all cores, pip one. Left out is what nobody imports, a third of 17,000
+# files; `true`, as some are templates and not valid Python.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests/|/transformers/models/[b-z]' \
   .venv/lib || true
 

@@ -1,6 +1,6 @@
 """Criteria of every kind, and logits to replay them over.
 
-Letters: B texts, C classes, D layers.
+Shapes: B texts, C classes, D layers.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Random checkpoints of Hugging Face's PyTorch ALBERTs, and what they compute."""
+"""Random ALBERT checkpoints of transformers, and what PyTorch computes with them."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ def hugging_face(name=HEADED, noise=0.3, **sizes):
 
 
 def batch(length=12):
-    """Two pairs and a single text, padded with ids that mean something."""
+    """Two pairs and a single text; the padding holds ids of real tokens."""
     rng = np.random.default_rng(0)
     tokens = rng.integers(0, 50, (3, length)).astype(np.int32)
     lengths = np.array([[length], [length - 5], [3]])
@@ -69,7 +69,7 @@ def tensors_of(directory):
 
 
 def edit_tensors(directory, **changes):
-    """Sets tensors by name ("__" for a dot); None removes one."""
+    """Sets tensors of a checkpoint by name ("__" for a dot); None removes one."""
     tensors = tensors_of(directory)
     for name, value in changes.items():
         tensors.pop(name.replace("__", "."), None)

@@ -75,17 +75,17 @@ def assert_killed_or_not_is_the_same(
     folder: pathlib.Path,
     kills: Sequence[int],
 ) -> None:
-    """Does a run again, as a user starts it, and killed after so many rows.
+    """Repeats a run as a command that is killed, and started again until it ends.
 
-    Both must leave the same rows, but for their times, and the same weights.
+    It must leave the same weights, and the same logged rows except for their times.
 
     Args:
-      command: a module of the package, such as "train".
+      command: its name, such as "train".
       base: the module of configs/ that `config` was made from.
-      config: of the run.
-      whole: workdir of the run without a stop.
-      folder: gets the other one's.
-      kills: rows in the log at which a start is killed.
+      config: configuration of the run.
+      whole: workdir of the uninterrupted run.
+      folder: where the killed run's workdir is made.
+      kills: for each killed start, the number of logged rows at which it is.
     """
     source = folder / "config.py"
     source.write_text(
@@ -134,16 +134,16 @@ def assert_interrupted_or_not_is_the_same(
     rows: Sequence[int],
     stop: Callable[[], None] = interrupt,
 ) -> None:
-    """Does a run again, interrupted at so many rows.
+    """Repeats a run in this process, interrupted and started again until it ends.
 
     Args:
-      start: what trains a configuration in a workdir, here and now.
-      config: of the run.
-      whole: workdir of the run without a stop.
-      workdir: of the one that is interrupted.
-      monkeypatch: of the test.
-      rows: in the log at which it is, start by start.
-      stop: interrupts it, by default as a keyboard does.
+      start: trains a configuration in a workdir.
+      config: configuration of the run.
+      whole: workdir of the uninterrupted run.
+      workdir: that of the interrupted run.
+      monkeypatch: the test's.
+      rows: for each interrupted start, the number of logged rows at which it is.
+      stop: interrupts it; by default as Ctrl-C does.
     """
     write = MetricWriter.write
 

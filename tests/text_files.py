@@ -1,4 +1,4 @@
-"""Files of texts as users have them, and the answers to them, read back."""
+"""Input files of texts in every format, and prediction files read back."""
 
 import csv
 import gzip
@@ -19,14 +19,14 @@ TEXTS = [" ".join(WORDS[i % 12 : i % 12 + 1 + i % 3]) for i in range(50)]
 
 
 def write(path, content):
-    """Writes a file, packed if its name says so; returns the name."""
+    """Writes a file, gzipped if its name ends with .gz; returns the name."""
     content = content if isinstance(content, bytes) else content.encode()
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
     return str(path)
 
 
 def write_rows(path, texts=TEXTS, ids=None):
-    """Writes a file that has an "id" and a "text", or the bare lines of a .txt."""
+    """Writes a file with the columns "id" and "text", or the texts alone to a .txt."""
     ids = ids or [f"k{i}" for i in range(len(texts))]
     rows = [{"id": id, "text": text} for id, text in zip(ids, texts, strict=True)]
     kind = path.name.split(".")[1]
@@ -53,7 +53,7 @@ def read_json(path):
 
 
 def read_rows(path):
-    """Returns an output's rows with numbers as numbers, and leaves the ids alone."""
+    """Returns the rows of a prediction file, with scores and exit layers as numbers."""
     suffix = pathlib.Path(path).suffix
     if suffix == ".parquet":
         return pyarrow.parquet.read_table(path).to_pylist()
@@ -72,14 +72,14 @@ def read_rows(path):
 
 
 def expected(classifier, texts=TEXTS, ids=None):
-    """Returns the answers, each text alone; other scores equal theirs but for noise."""
+    """Returns the predictions for each text alone; scores compare equal within 1e-5."""
     ids = range(len(texts)) if ids is None else ids
     rows = [{"id": id} | classifier(text) for id, text in zip(ids, texts, strict=True)]
     return [row | {"score": pytest.approx(row["score"], abs=1e-5)} for row in rows]
 
 
 def examples(path, **options) -> list[Example]:
-    """Returns the rows of a file that has no bad one."""
+    """Returns the rows of a file, none of which may be bad."""
     rows = list(read_file(path, **options))
     bad = [row for row in rows if isinstance(row, BadRow)]
     assert not bad, bad

@@ -341,3 +341,19 @@ def test_the_program_never_copies_the_slots_hidden_states():
     optimised = program.compile().as_text() or ""
     assert re.search(hidden, optimised)  # the carry is there under this shape
     assert not re.findall(rf"= {hidden}\S* copy\(", optimised)
+
+
+@pytest.mark.gpu
+def test_a_gpu_exits_where_the_cpu_does():
+    queue, got = make_queue(corpus(), 8), []
+    for kind in ("cpu", "gpu"):
+        device = jax.devices(kind)[0]
+        # A GPU's default, TF32, would move the exits near a threshold.
+        with jax.default_device(device), jax.default_matmul_precision("highest"):
+            params, here = jax.device_put((PARAMS, queue), device)
+            exits_here, _ = run(here, CRITERIA["monotone"], params=params, slots=4)
+        got.append(jax.tree.map(lambda x: np.asarray(x)[:CORPUS], exits_here))
+    on_cpu, on_gpu = got
+    sure = ~near_edge("monotone")
+    np.testing.assert_array_equal(on_gpu.layer[sure], on_cpu.layer[sure])
+    np.testing.assert_allclose(on_gpu.logits[sure], on_cpu.logits[sure], atol=1e-4)
