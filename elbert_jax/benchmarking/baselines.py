@@ -33,9 +33,7 @@ _SIZES = 8  # of a shrinking batch; each compiles
 def _batches(
     classifier: Classifier, encoded: Encoded, max_batch_size: MaxBatchSize | None = None
 ) -> Iterator[tuple[np.ndarray, int]]:
-    lengths = classifier.padded_lengths or batching.fitting_lengths(
-        encoded.lengths, lambda _: 1, classifier.max_length
-    )
+    lengths = classifier.finest_lengths(encoded.lengths)
     most = max_batch_size or batching.max_batch_size(classifier.slots, _MIN_BATCH)
     return batching.cut(encoded.lengths, lengths, most)
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
-import scipy.special
 
 from elbert_jax import exits
 from elbert_jax.data import batching
@@ -17,14 +16,12 @@ from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
 from elbert_jax.exits import Criterion
 from elbert_jax.hub import operating_point, pretrained
-from elbert_jax.inference import text_chunks
-from elbert_jax.inference.engine import Finished
+from elbert_jax.inference import predictions, text_chunks
+from elbert_jax.inference.predictions import Result
 from elbert_jax.inference.predictor import Predictor
 from elbert_jax.inference.text_chunks import Text, TextChunks
 from elbert_jax.model.albert import Params
 from elbert_jax.model.config import AlbertConfig
-
-Result = dict[str, Any]
 
 _CHUNK = 16384  # texts of a stream that are tokenised together
 _IDS = 1 << 31  # ids are int32: in a long stream they start again at 0
@@ -88,7 +85,9 @@ class Classifier(Predictor):
         Args:
           name: the directory, or the hub id.
           exit: when a text exits; by default what the directory recommends.
-          slots, max_length, devices: see the constructor.
+          slots: see the constructor.
+          max_length: see the constructor.
+          devices: see the constructor.
           dtype: of the computation, "float32" or "bfloat16".
           revision: a branch, tag or commit of the hub.
           local_files_only: do not connect to the hub.
@@ -180,7 +179,8 @@ class Classifier(Predictor):
                 submitted += len(encoded)
             finished = session.poll()
             if finished is not None:
-                results |= zip(finished.ids.tolist(), self._results(finished, rules))
+                made = predictions.results(finished, self.labels, rules)
+                results |= zip(finished.ids.tolist(), made)
             elif chunks.ended:
                 break
             while (id := yielded % _IDS) in results:
@@ -188,29 +188,6 @@ class Classifier(Predictor):
                 yielded += 1
         if chunks.error:
             raise chunks.error
-
-    def _results(self, finished: Finished, rules: Sequence[str]) -> list[Result]:
-        logits, rule = finished.outputs
-        finite = np.isfinite(logits).all(-1)
-        if not finite.all():
-            warnings.warn(
-                "the logits of some texts are not finite: their labels mean nothing, "
-                "so check the model's weights",
-                stacklevel=3,
-            )
-        p = scipy.special.softmax(logits, axis=-1)
-        p[~finite] = np.nan
-        return [
-            {
-                "label": self.labels[label],
-                "score": float(score),
-                "exit_layer": int(layer),
-                "rule": rules[rule],
-            }
-            for label, score, layer, rule in zip(
-                p.argmax(-1), p.max(-1), finished.layer, rule
-            )
-        ]
 
     def _encode(self, texts: Sequence[Text]) -> Encoded:
         pairs = [text if isinstance(text, tuple) else (text, None) for text in texts]

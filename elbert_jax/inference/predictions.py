@@ -1,14 +1,20 @@
 """Labels predicted for a corpus, with the layer-steps that they took."""
 
 import dataclasses
+import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import scipy.special
 from jaxtyping import Float, Int
 
 from elbert_jax.data.encoded import Encoded
 from elbert_jax.inference.engine import Finished
 from elbert_jax.inference.session import Session
 from elbert_jax.model.config import AlbertConfig
+
+Result = dict[str, Any]  # see `Classifier`
 
 
 @dataclasses.dataclass
@@ -55,3 +61,35 @@ def predict(session: Session, encoded: Encoded) -> Predictions:
     for finished in session.drain():
         predictions.add(finished)
     return predictions
+
+
+def results(
+    finished: Finished, labels: Sequence[str], rules: Sequence[str]
+) -> list[Result]:
+    """Returns a result for each finished text, with a warning if logits are not finite.
+
+    Args:
+      finished: texts of the task `Classification`, as `engine.compact` gives them.
+      labels: [C] names of the classes.
+      rules: names of the rule codes.
+    """
+    logits, rule = finished.outputs
+    finite = np.isfinite(logits).all(-1)
+    if not finite.all():
+        warnings.warn(
+            "the logits of some texts are not finite: their labels mean nothing, "
+            "so check the model's weights",
+            stacklevel=3,
+        )
+    p = scipy.special.softmax(logits, axis=-1)
+    p[~finite] = np.nan
+    columns = p.argmax(-1), p.max(-1), finished.layer, rule
+    return [
+        {
+            "label": labels[label],
+            "score": float(score),
+            "exit_layer": int(layer),
+            "rule": rules[code],
+        }
+        for label, score, layer, code in zip(*columns, strict=True)
+    ]

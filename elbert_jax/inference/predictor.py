@@ -82,6 +82,12 @@ class Predictor:
         each = self._on_each_device(texts)
         return buckets.fitting_lengths(self.budget, lengths, self.max_length, each)
 
+    def finest_lengths(self, lengths: Int[np.ndarray, " M"]) -> tuple[int, ...]:
+        """Returns the padded lengths with the least padding of such texts."""
+        return self.padded_lengths or batching.fitting_lengths(
+            lengths, lambda _: 1, self.max_length
+        )
+
     def session(
         self, lengths: Int[np.ndarray, " M"], *, endless: bool = False
     ) -> Session:
@@ -136,15 +142,11 @@ class Predictor:
           lengths: the padded lengths; by default those that pad the least.
           once_per_shape: run only one batch of each shape, to compile the programs.
         """
-        lengths = lengths or self.padded_lengths
-        lengths = lengths or batching.fitting_lengths(
-            encoded.lengths, lambda _: 1, self.max_length
-        )
         return full_depth.last_layer(
             self.config,
             self.params,
             encoded,
-            lengths,
+            lengths or self.finest_lengths(encoded.lengths),
             max_batch_size or batching.max_batch_size(self.slots),
             once_per_shape=once_per_shape,
         )
