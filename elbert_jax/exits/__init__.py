@@ -1,21 +1,13 @@
 """Exit criteria: when is a text's prediction good enough to stop?"""
 
 from elbert_jax.exits.any_of import AnyOf
-from elbert_jax.exits.base import (
-    LAST_LAYER,
-    Criterion,
-    Exits,
-    exit_layer,
-    rule_names,
-)
-from elbert_jax.exits.confidence_window import ConfidenceWindow
-from elbert_jax.exits.elbert2021 import Elbert2021
+from elbert_jax.exits.base import Criterion, Exits, exit_layer, rule_names
+from elbert_jax.exits.confidence_window import ConfidenceWindow, Elbert2021
 from elbert_jax.exits.entropy import Entropy, normalised_entropy, probabilities
 from elbert_jax.exits.fixed_depth import FixedDepth
 from elbert_jax.exits.patience import Count, Patience
 
 __all__ = [
-    "LAST_LAYER",
     "AnyOf",
     "ConfidenceWindow",
     "Count",

@@ -31,7 +31,7 @@ class AnyOf(Criterion):
         return tuple(part for each in self.criteria for part in each.parts)
 
     def grid(self, num_layers: int, num_classes: int) -> dict[str, Criterion]:
-        """See `Criterion.grid`: the first criterion varies, the others stay."""
+        """Returns the grid of the first criterion, beside the others as they are."""
         first, *others = self.criteria
         points = first.grid(num_layers, num_classes).items()
         return {name: AnyOf((point, *others)) for name, point in points}

@@ -48,8 +48,8 @@ class Criterion(abc.ABC):
 
     To add a criterion, derive a frozen dataclass in a file of its own and list it in
     `registry.CRITERIA`. Its fields are pytree leaves, so that changing a threshold
-    does not recompile, unless their metadata says `static`. Fields of type float and
-    int must be at least 0, or what their metadata says is `least`.
+    does not recompile, unless they are `static`. Numbers must be at least 0, or what
+    the field's metadata says is `least`.
     """
 
     name: ClassVar[str]  # in configurations and files
@@ -68,8 +68,8 @@ class Criterion(abc.ABC):
         for field in dataclasses.fields(self):
             value = _plain(getattr(self, field.name))
             if required := _requirement(field, value):
-                where = f"{self.name}.{field.name}"
-                raise ValueError(f"{where} is {value!r}; it must be {required}")
+                name = f"{self.name}.{field.name}"
+                raise ValueError(f"{name} is {value!r}; it must be {required}")
 
     @abc.abstractmethod
     def init(self, ids: Int[Array, " B"], num_classes: int) -> Any:
@@ -112,7 +112,7 @@ class Criterion(abc.ABC):
         Only the field `varies` differs, in an order that does not depend on data.
 
         Raises:
-          UserError: the criterion has no such field, or the model only one layer.
+          UserError: there is no such field, or only one layer.
         """
         if num_layers == 1:
             raise UserError("a model of one layer has no early exit")
@@ -122,34 +122,26 @@ class Criterion(abc.ABC):
         }
 
     def nudged(self, by: float) -> "Iterator[Criterion]":
-        """Yields copies with one real-valued threshold each moved by this much.
+        """Yields copies, each with another real-valued threshold moved by this much.
 
         A threshold that is switched off stays.
         """
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, float) and (value or field.name not in self.off_at_0):
-                moved = copy.copy(self)  # unchecked: it may fall below 0
-                object.__setattr__(moved, field.name, value + by)
+        for name, value in vars(self).items():
+            if isinstance(value, float) and (value or name not in self.off_at_0):
+                moved = copy.copy(self)
+                vars(moved)[name] += by  # unchecked: it may fall below 0
                 yield moved
 
     def replace(self, **changes: Any) -> Self:
-        """Returns a copy with some fields changed.
-
-        Raises:
-          ValueError: the criterion has no such field, or not with this value.
-        """
+        """Returns a copy with some fields changed; ValueError if that cannot be."""
         known = [field.name for field in dataclasses.fields(self)]
-        for key in changes:
-            if key not in known:
-                raise ValueError(
-                    f"{self.name} has no {key!r}; it has {', '.join(known)}"
-                )
+        for key in changes.keys() - known:
+            raise ValueError(f"{self.name} has no {key!r}; it has {', '.join(known)}")
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns a JSON-able description that `registry.from_dict` reads back."""
-        fields = {key: _plain(value) for key, value in vars(self).items()}
+        fields = {name: _plain(value) for name, value in vars(self).items()}
         return {"name": self.name} | fields
 
 
@@ -158,21 +150,26 @@ def static(default: Any, *, least: int = 0) -> Any:
     return dataclasses.field(default=default, metadata={"static": True, "least": least})
 
 
-def _flatten(criterion: Criterion) -> tuple[list[Any], tuple[Any, ...]]:
+def _names(kind: type[Criterion]) -> tuple[list[str], list[str]]:
+    """Returns the names of the fields that are leaves, and of the static ones."""
     leaves, fixed = [], []
-    for field in dataclasses.fields(criterion):
-        values = fixed if "static" in field.metadata else leaves
-        values.append(getattr(criterion, field.name))
-    return leaves, tuple(fixed)
+    for field in dataclasses.fields(kind):
+        (fixed if "static" in field.metadata else leaves).append(field.name)
+    return leaves, fixed
+
+
+def _flatten(criterion: Criterion) -> tuple[list[Any], tuple[Any, ...]]:
+    leaves, fixed = _names(type(criterion))
+    values = vars(criterion)
+    return [values[name] for name in leaves], tuple(values[name] for name in fixed)
 
 
 def _unflatten(
     kind: type[Criterion], fixed: Iterable[Any], leaves: Iterable[Any]
 ) -> Criterion:
-    criterion, fixed, leaves = object.__new__(kind), iter(fixed), iter(leaves)
-    for field in dataclasses.fields(kind):  # unchecked: JAX puts anything into a tree
-        value = next(fixed if "static" in field.metadata else leaves)
-        object.__setattr__(criterion, field.name, value)
+    criterion = object.__new__(kind)  # unchecked: JAX puts anything into a tree
+    for names, values in zip(_names(kind), (leaves, fixed)):
+        vars(criterion).update(zip(names, values))
     return criterion
 
 

@@ -1,4 +1,4 @@
-"""ELBERT's two stages: confident now, or settled over a window of outputs.
+"""ELBERT's two stages, as in the paper and as in its published code.
 
 Letters: B texts, W window, C classes.
 
@@ -17,8 +17,6 @@ from jaxtyping import Array, Bool, Float, Int
 
 from elbert_jax.exits.base import Criterion, Part, first_rule, static
 from elbert_jax.exits.entropy import UNCERTAINTIES, normalised_entropy, probabilities
-
-STAGE_1 = "stage_1"  # the variant without a window
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,23 +54,20 @@ class TwoStage(Criterion):
     @property
     def variant(self) -> tuple[str, int | None]:
         none = self.criterion == "none"
-        return (STAGE_1, None) if none else (self.criterion, self.window)
+        return ("stage_1", None) if none else (self.criterion, self.window)
 
     @classmethod
     def variants(cls, window: int) -> list[Criterion]:
-        return [
-            cls(window=1 if each == "none" else window, criterion=each)
-            for each in cls.choices
-        ]
+        lengths = {each: 1 if each == "none" else window for each in cls.choices}
+        return [cls(window=lengths[each], criterion=each) for each in cls.choices]
 
     def thresholds(self, num_layers: int, num_classes: int) -> Iterable[float]:
         """Returns values of delta, first 0 where there is a stage 2 to exit by."""
         return UNCERTAINTIES if self.criterion == "none" else (0.0, *UNCERTAINTIES)
 
     def init(self, ids: Int[Array, " B"], num_classes: int) -> Float[Array, "B W C"]:
-        # NaN: no output there yet.
         shape = len(ids), self.window, num_classes
-        return jnp.full(shape, jnp.nan, jnp.float32)
+        return jnp.full(shape, jnp.nan, jnp.float32)  # NaN: no output there yet
 
     def __call__(
         self, state: Float[Array, "B W C"], logits: Float[Array, "B C"]
@@ -117,3 +112,37 @@ class ConfidenceWindow(TwoStage):
         if self.criterion == "label":
             return (labels == labels[:, -1:]).all(1)
         return jnp.zeros(len(p), bool)
+
+
+@dataclasses.dataclass(frozen=True)
+class Elbert2021(TwoStage):
+    """The rules of ELBERT's published code, kept for reproduction.
+
+    Stage 1 is that of `ConfidenceWindow`. Stage 2 compares the probability of class 0
+    with 0.5, whatever the number of classes: over the window it stays on one side of
+    0.5 +- `margin` (`bias_1`, the published default), or starts there and moves
+    monotonically away (`bias_2`), or stays there and varies by at most `spread`
+    (`bias_3`). A step back of up to `tolerance` is ignored; in the published code that
+    is 0, where float noise decides at saturation.
+    """
+
+    name = "elbert2021"
+    choices = ("bias_1", "bias_2", "bias_3")
+
+    criterion: str = static("bias_1")
+    margin: float = 0.0
+    spread: float = 0.01
+    tolerance: float = 0.0
+
+    def _settled(self, p: Float[Array, "B W C"]) -> Bool[Array, " B"]:
+        p = p[..., 0]
+        above, below = p > 0.5 + self.margin, p < 0.5 - self.margin
+        if self.criterion == "bias_2":
+            step = jnp.diff(p, axis=1)
+            rises = (step >= -self.tolerance).all(1)
+            falls = (step <= self.tolerance).all(1)
+            return (above[:, 0] & rises) | (below[:, 0] & falls)
+        one_side = above.all(1) | below.all(1)
+        if self.criterion == "bias_3":
+            return one_side & (p.max(1) - p.min(1) <= self.spread)
+        return one_side

@@ -24,16 +24,13 @@ from elbert_jax.exits.base import Criterion, first_rule, static
 
 # Thresholds on normalised entropy from careful to fast: 1, 2, 5 per decade where a
 # model is confident, then twentieths.
-UNCERTAINTIES = (
-    *(digit / 10**places for places in (4, 3, 2) for digit in (1, 2, 5)),
-    *(step / 20 for step in range(2, 21)),
-)
+UNCERTAINTIES = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05)
+UNCERTAINTIES += tuple(step / 20 for step in range(2, 21))
 
 
 def probabilities(logits: Float[Array, "... C"]) -> Float[Array, "... C"]:
     """Returns the float32 softmax; NaN where a logit of the text is not finite."""
-    finite = jnp.isfinite(logits).all(-1, keepdims=True)
-    # The softmax of -inf is a confident 0.
+    finite = jnp.isfinite(logits).all(-1, keepdims=True)  # the softmax of -inf is 0
     return jnp.where(finite, jax.nn.softmax(logits.astype(jnp.float32)), jnp.nan)
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from elbert_jax.exits.base import Criterion, Part, first_rule
 
-State = tuple[Int[Array, " B"], Int[Array, " B"]]  # last label, repetitions of it
+State = tuple[Int[Array, " B"], Int[Array, " B"]]  # last label, its repetitions
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,8 +6,7 @@ from typing import Any
 
 from elbert_jax.exits.any_of import AnyOf
 from elbert_jax.exits.base import Criterion
-from elbert_jax.exits.confidence_window import ConfidenceWindow
-from elbert_jax.exits.elbert2021 import Elbert2021
+from elbert_jax.exits.confidence_window import ConfidenceWindow, Elbert2021
 from elbert_jax.exits.entropy import Entropy
 from elbert_jax.exits.fixed_depth import FixedDepth
 from elbert_jax.exits.patience import Count, Patience
@@ -25,8 +24,7 @@ CRITERIA: tuple[type[Criterion], ...] = (
 def from_dict(values: Mapping[str, Any]) -> Criterion:
     """Returns the criterion that `Criterion.to_dict` wrote or a configuration names.
 
-    Args:
-      values: `name`, by default ELBERT's; and any fields of the criterion.
+    Values hold a `name`, by default ELBERT's, and any fields of the criterion.
 
     Raises:
       ValueError: there is no such name, field or value.
@@ -44,26 +42,17 @@ def from_dict(values: Mapping[str, Any]) -> Criterion:
 
 
 def chosen(values: Mapping[str, Any], default: Criterion) -> Criterion:
-    """Returns the criterion that a run's configuration chooses.
+    """Returns the default, or the criterion named, with a configuration's values.
 
-    Args:
-      values: `name`, or "" for that of the default; and fields of any criteria, None
-        where they are not set. Fields of other criteria are ignored.
-      default: what the values change.
-
-    Raises:
-      ValueError: see `from_dict`.
+    A configuration lists the fields of many criteria: those of others are ignored, and
+    so are values that are None. Raises ValueError as `from_dict` does.
     """
     name = values.get("name")
     base = {"name": name} if name else default.to_dict()
-    of_another = {field for kind in CRITERIA for field in _fields(kind)}
+    ignored = {"name"}.union(*map(_fields, CRITERIA))
     if base["name"] != AnyOf.name:
-        of_another -= _fields(_kind(base["name"]))
-    given = {
-        key: value
-        for key, value in values.items()
-        if key != "name" and value is not None and key not in of_another
-    }
+        ignored -= _fields(_kind(base["name"]))
+    given = {k: v for k, v in values.items() if v is not None and k not in ignored}
     return from_dict(base | given)
 
 

@@ -1,8 +1,7 @@
 """What each rule of a criterion says of one text after every layer.
 
-A criterion reports the first of its rules that fires, and the text exits there. To see
-the others, and the layers beyond, each rule is replayed alone over the logits of a
-full-depth pass.
+A text exits where the first rule fires. To see the others, and the layers beyond, each
+is replayed alone over the logits of a full-depth pass.
 
 Letters: D layers, C classes.
 """
@@ -12,7 +11,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from elbert_jax.exits.base import Criterion, Part, rules_by_layer
+from elbert_jax.exits.base import Criterion, rules_by_layer
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,15 +31,15 @@ class Rule:
 
 def replay(criterion: Criterion, logits: Float[np.ndarray, "D C"]) -> tuple[Rule, ...]:
     """Returns the rules of a criterion, in its order, for the outputs of one text."""
-    return tuple(_replay(part, logits) for part in criterion.parts)
-
-
-def _replay(part: Part, logits: Float[np.ndarray, "D C"]) -> Rule:
-    if part.window is None:
-        fires = np.asarray(rules_by_layer(part.criterion, logits[:, None]))[:, 0] > 0
-        return Rule(part.rule, fires, None, None)
-    held = _held(part.criterion, part.window, logits)
-    return Rule(part.rule, held == part.window, part.window, held)
+    rules = []
+    for name, part, window in criterion.parts:
+        if window is None:
+            held, fires = None, np.asarray(rules_by_layer(part, logits[:, None]))[:, 0]
+        else:
+            held = _held(part, window, logits)
+            fires = held == window
+        rules.append(Rule(name, fires > 0, window, held))
+    return tuple(rules)
 
 
 def _held(

@@ -24,9 +24,9 @@ EDGE = 1e-5  # within this distance of a threshold, float noise may decide
 FACTS = (
     "texts_per_second",
     "full_depth_texts_per_second",
-    "wall_clock_ratio",
-    "edge_texts",
-    "moved_texts",
+    "wall_clock_ratio",  # median time over that of full depth
+    "edge_texts",  # number of texts `near_edge`
+    "moved_texts",  # those with another exit, rule or label in the engine
 )
 
 
@@ -57,30 +57,17 @@ def confirm(
     criteria: Sequence[Criterion],
     repeats: int,
 ) -> list[dict[str, Any]]:
-    """Runs the engine with each criterion, timed in turn with full depth.
+    """Returns `FACTS` of each criterion, from the engine timed in turn with full depth.
 
-    Args:
-      classifier: the model; its exit is left as the last criterion.
-      encoded: M texts.
-      logits: of these texts after every layer.
-      criteria: what to confirm.
-      repeats: timed runs of each, after one for warming up.
-
-    Returns:
-      By criterion: `texts_per_second`; `full_depth_texts_per_second`;
-      `wall_clock_ratio`, its median time over that of full depth; `edge_texts`, the
-      number of texts `near_edge`; and `moved_texts`, how many of these exit elsewhere,
-      by another rule or with another label in the engine.
-
-    Raises:
-      Disagreement: another text does.
+    The last criterion is left as the classifier's exit. Raises Disagreement where a
+    text that is not `near_edge` has another exit, rule or label in the engine.
     """
     near = [near_edge(each, logits) for each in criteria]
-    replayed = [exits.exit_layer(each, logits) for each in criteria]
+    expected = [exits.exit_layer(each, logits) for each in criteria]
+    expected = jax.tree.map(np.asarray, expected)
     moved = [0] * len(criteria)
-    bar = tqdm.tqdm(
-        total=(len(criteria) + 1) * (repeats + 1), unit="run", leave=False, disable=None
-    )
+    total = (len(criteria) + 1) * (repeats + 1)
+    bar = tqdm.tqdm(total=total, unit="run", leave=False, disable=None)
 
     def full_depth() -> Predictions:
         bar.update()
@@ -88,26 +75,21 @@ def confirm(
 
     def run(number: int) -> Predictions:  # compared each time, also before it is timed
         bar.update()
-        classifier.exit = criteria[number]
+        classifier.exit = criterion = criteria[number]
         predictions = classifier.run(encoded)
-        expected = jax.tree.map(np.asarray, replayed[number])
-        moved[number] = _moved(criteria[number], predictions, expected, near[number])
+        moved[number] = _moved(criterion, predictions, expected[number], near[number])
         return predictions
 
     calls = {number: functools.partial(run, number) for number in range(len(criteria))}
     with bar:
         timed = timing.measure({"full depth": full_depth} | calls, repeats)
-    full = timed["full depth"].median
-    return [
-        {
-            "texts_per_second": len(encoded) / timed[number].median,
-            "full_depth_texts_per_second": len(encoded) / full,
-            "wall_clock_ratio": timed[number].median / full,
-            "edge_texts": int(near[number].sum()),
-            "moved_texts": moved[number],
-        }
-        for number in calls
-    ]
+    texts, full = len(encoded), timed["full depth"].median
+    facts = []
+    for number in calls:
+        seconds, edge = timed[number].median, int(near[number].sum())
+        speeds = texts / seconds, texts / full, seconds / full
+        facts.append(dict(zip(FACTS, (*speeds, edge, moved[number]))))
+    return facts
 
 
 def _moved(

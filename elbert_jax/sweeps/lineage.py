@@ -37,20 +37,13 @@ def methods(
 
     Models of one method that differ only in their seed share its name, and so do plain
     models of several depths. Where they differ in more, or not even in their seed, the
-    model's own name is added.
-
-    Args:
-      models: directories, or ids of the hub.
-      sets: by model, the name of its set.
-      origins: by model.
-      groups: by model, the user's name for those that belong together, or ""; it is
-        added too.
+    model's own name is added; and so is the user's name for its group, if not "".
     """
     names = [f"{o.method} {name}".strip() for o, name in zip(origins, groups)]
     alike_but_seeds = collections.defaultdict(list)
     for number, (origin, where) in enumerate(zip(origins, sets, strict=True)):
-        depth = origin.settings.get("num_hidden_layers")
-        size = depth if origin.method == PLAIN else None
+        plain = origin.method == PLAIN
+        size = origin.settings.get("num_hidden_layers") if plain else None
         alike_but_seeds[where, names[number], size].append(number)
     for group in alike_but_seeds.values():
         members = [origins[number] for number in group]

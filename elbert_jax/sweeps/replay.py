@@ -1,7 +1,4 @@
-"""Every exit criterion, replayed over the logits of one full-depth pass.
-
-W is the window length.
-"""
+"""Every exit criterion, replayed over the logits of one full-depth pass."""
 
 import dataclasses
 import operator
@@ -35,22 +32,21 @@ class Run:
     outputs: LayerOutputs
 
     @property
-    def cost(self) -> float:
-        """FLOPs of all texts at full depth."""
-        return float(flops.full_text(self.config, self.outputs.lengths).sum())
-
-    @property
     def config(self) -> AlbertConfig:
         return self.outputs.config
 
+    def cost(self, config: AlbertConfig) -> float:
+        """Returns the FLOPs of a model of this shape for all texts at full depth."""
+        return float(flops.full_text(config, self.outputs.lengths).sum())
+
 
 def criteria(window: int) -> list[Criterion]:
-    """Returns every variant of every criterion, with window length W if any."""
+    """Returns every variant of every criterion, with this window length if any."""
     return [each for kind in registry.CRITERIA for each in kind.variants(window)]
 
 
 def other_windows(window: int, depth: int) -> list[Criterion]:
-    """Returns ELBERT's own criterion with windows other than W, up to the depth."""
+    """Returns ELBERT's own criterion with other window lengths, up to the depth."""
     lengths = [each for each in _WINDOWS if each <= depth and each != window]
     return [ConfidenceWindow(window=each) for each in lengths]
 
@@ -87,17 +83,12 @@ def replay(run: Run, window: int) -> list[Row]:
 def _row(run: Run, criterion: Criterion) -> Row:
     at_exit = curve.at_exit(run.outputs, criterion, [run.metric])
     if isinstance(criterion, FixedDepth):
-        short = dataclasses.replace(
-            run.config, num_hidden_layers=criterion.depth, exit_heads="shared"
-        )
-        cost = flops.full_text(short, run.outputs.lengths).sum()
-        at_exit["flops_ratio"] = float(cost) / run.cost
+        shape = {"num_hidden_layers": criterion.depth, "exit_heads": "shared"}
+        short = dataclasses.replace(run.config, **shape)
+        at_exit["flops_ratio"] = run.cost(short) / run.cost(run.config)
     variant, window = criterion.variant
     return {
-        "set": run.set,
-        "model": run.model,
-        "method": run.method,
-        "seed": run.seed,
+        **{name: getattr(run, name) for name in ("set", "model", "method", "seed")},
         "criterion": variant,
         "window": window,
         "parameter": criterion.varies,

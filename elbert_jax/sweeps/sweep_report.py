@@ -9,20 +9,14 @@ import orjson
 from elbert_jax import filesystem
 from elbert_jax.data import writers
 from elbert_jax.errors import warn
-from elbert_jax.sweeps import exit_plots, lineage, score_plots, trade_off
+from elbert_jax.sweeps import lineage, sweep_plots, trade_off
 from elbert_jax.sweeps.replay import DETAILS, Row, Run
 
 
 def write(
     folder: pathlib.Path, runs: Sequence[Run], rows: Sequence[Row], window: int
 ) -> str:
-    """Writes rows.csv, rows.json, table.md and the pictures.
-
-    Args:
-      folder: where to; it exists.
-      runs: see `sweeping.sweep`.
-      rows: see there.
-      window: W of the criteria that are compared.
+    """Writes rows.csv, rows.json, table.md and the pictures of `sweeping.sweep`.
 
     Returns:
       The tables of every method with its own criterion, and of what criteria gain.
@@ -33,22 +27,22 @@ def write(
     nested = (*DETAILS, "exit")
     flat = [{k: v for k, v in row.items() if k not in nested} for row in rows]
     writers.write(str(folder / "rows.csv"), lambda: iter(flat), ())
-    own = _own(runs, rows, window)
-    early = lineage.early(rows)
+    own, early = _own(runs, rows, window), lineage.early(rows)
     gains = f"{trade_off.gains(early)}\n" if early else ""
     summary = (
         f"Every method with its own exit: {trade_off.table(own, rows)}\n"
         f"{trade_off.NOTE}\n{gains}"
     )
     every = f"Every exit: {trade_off.table(rows, rows)}\n"
+    tables = f"{summary}{every}{trade_off.confirmed(rows)}".rstrip() + "\n"
     with filesystem.writing(folder):
-        (folder / "rows.json").write_bytes(
-            orjson.dumps(rows, option=orjson.OPT_INDENT_2)
-        )
-        (folder / "table.md").write_text(
-            f"{summary}{every}{trade_off.confirmed(rows)}".rstrip() + "\n"
-        )
-        _draw(folder, runs, own, rows, window)
+        json = orjson.dumps(rows, option=orjson.OPT_INDENT_2)
+        (folder / "rows.json").write_bytes(json)
+        (folder / "table.md").write_text(tables)
+        sweep_plots.methods(folder / "methods.png", own, rows)
+        if early:
+            sweep_plots.tasks(folder / "tasks.png", own, early)
+            _draw_sets(folder, runs, lineage.early(own), early, window)
     return f"{summary}{trade_off.confirmed(own)}".rstrip()
 
 
@@ -66,26 +60,18 @@ def _own(runs: Sequence[Run], rows: Sequence[Row], window: int) -> list[Row]:
     ]
 
 
-def _draw(
+def _draw_sets(
     folder: pathlib.Path,
     runs: Sequence[Run],
     own: Sequence[Row],
     rows: Sequence[Row],
     window: int,
 ) -> None:
-    score_plots.methods(folder / "methods.png", own, rows)
-    own, rows = lineage.early(own), lineage.early(rows)
-    if not rows:
-        return
-    score_plots.tasks(folder / "tasks.png", own, rows)
+    """Draws a set's pictures, named after it where there are several sets."""
     sets = list(dict.fromkeys(row["set"] for row in rows))
     for name in sets:
         tail = re.sub(r"[^A-Za-z0-9]+", "-", f"-{name}") if len(sets) > 1 else ""
         here, ours = (trade_off.select(each, set=name) for each in (rows, own))
-        early = [
-            run for run in runs if run.set == name and not lineage.is_plain(run.method)
-        ]
-        score_plots.criteria(folder / f"criteria{tail}.png", here, window)
-        score_plots.windows(folder / f"windows{tail}.png", here)
-        exit_plots.exit_layers(folder / f"exit_layers{tail}.png", early, ours)
-        exit_plots.entropy(folder / f"puzzlement{tail}.png", early)
+        members = [run for run in runs if run.set == name]
+        sweep_plots.criteria(folder / f"criteria{tail}.png", here, window)
+        sweep_plots.exit_layers(folder / f"exit_layers{tail}.png", members, ours)

@@ -49,19 +49,15 @@ def sweep(
     plan: Plan,
     groups: Sequence[str],
 ) -> tuple[list[Run], list[Row]]:
-    """Replays every criterion for every model on its set.
+    """Replays every criterion for every model, a directory or hub id, on its set.
 
-    Args:
-      models: directories, or ids of the hub.
-      sets: by model.
-      plan: what to try and measure.
-      groups: names of groups, by model; see `lineage.methods`.
+    Names of groups are for `lineage.methods`.
 
     Returns:
       The runs, and the rows of `replay.replay`. Some points are confirmed, which adds
-      what `confirmation.confirm` returns: of every criterion in the first model of a
-      set, of a method's own criterion in the first model of the method. FLOPs ratios
-      are relative to full depth in the most expensive model of the set.
+      `confirmation.FACTS`: of every criterion in the first model of a set, of a
+      method's own criterion in the first model of the method. FLOPs ratios are
+      relative to full depth in the most expensive model of the set.
 
     Raises:
       UserError: a model or a set cannot be used.
@@ -85,14 +81,15 @@ def sweep(
             outputs=_every_layer(classifier, encoded, plan.cache, models[number]),
         )
         ours = replay.replay(run, plan.window)
-        due = _due(_nearest(ours, plan), run, confirmed)
+        due = _due(ours, run, plan, confirmed)
         _confirm(classifier, encoded, run, due, plan.repeats)
         runs.append(run)
         rows.append(ours)
-    for run, ours in zip(runs, rows):
-        most = max(each.cost for each in runs if each.set == run.set)
+    costs = [run.cost(run.config) for run in runs]
+    for run, cost, ours in zip(runs, costs, rows):
+        most = max(c for c, each in zip(costs, runs) if each.set == run.set)
         for row in ours:
-            row["flops_ratio"] *= run.cost / most
+            row["flops_ratio"] *= cost / most
     return runs, list(itertools.chain(*rows))
 
 
@@ -113,7 +110,7 @@ def _every_layer(
 ) -> LayerOutputs:
     config, params = classifier.config, classifier.params
     path = logit_cache.path(cache, config, params, encoded)
-    logits = logit_cache.read(path, config, len(encoded))
+    logits = logit_cache.read(path)
     if logits is not None:
         tqdm.tqdm.write(f"{model}: the logits of {len(encoded):,} texts are in {path}")
     else:
@@ -131,28 +128,22 @@ def _own(exit: Criterion, method: str) -> str:
     return own.variant[0]
 
 
-def _nearest(rows: Sequence[Row], plan: Plan) -> list[Row]:
-    """Returns each criterion's rows nearest to the speed-ups, at the plan's window."""
-    chosen = {}
-    for (_, window), ours in trade_off.groups(rows, "criterion", "window"):
-        if window in (None, plan.window):
+def _due(
+    rows: Sequence[Row], run: Run, plan: Plan, confirmed: set[tuple[str, ...]]
+) -> list[Row]:
+    """Returns the rows nearest to the speed-ups, of criteria not confirmed before.
+
+    These are added to `confirmed`.
+    """
+    due = {}
+    for (criterion, window), ours in trade_off.groups(rows, "criterion", "window"):
+        by_set, by_method = (run.set, criterion), (run.set, criterion, run.method)
+        needed = by_method if criterion == run.own else by_set
+        if window in (None, plan.window) and needed not in confirmed:
             near = [trade_off.nearest(ours, 1 / each) for each in plan.speed_ups]
-            chosen |= {id(row): row for row in near}
-    return list(chosen.values())
-
-
-def _due(points: Sequence[Row], run: Run, confirmed: set[tuple[str, ...]]) -> list[Row]:
-    """Returns the rows that no earlier model has confirmed, and notes that they are."""
-    due, keys = [], set[tuple[str, ...]]()
-    for row in points:
-        by_set = run.set, row["criterion"]
-        by_method = *by_set, run.method
-        needed = by_method if row["criterion"] == run.own else by_set
-        if needed not in confirmed:
-            due.append(row)
-            keys |= {by_set, by_method}
-    confirmed |= keys
-    return due
+            due |= {id(row): row for row in near}
+            confirmed |= {by_set, by_method}
+    return list(due.values())
 
 
 def _confirm(
@@ -162,12 +153,11 @@ def _confirm(
     rows: Sequence[Row],
     repeats: int,
 ) -> None:
-    """Adds to each row what `confirmation.confirm` returns."""
+    """Adds `confirmation.FACTS` to each row."""
+    logits = run.outputs.logits
     for few in (rows[i : i + _IN_TURN] for i in range(0, len(rows), _IN_TURN)):
         criteria = [registry.from_dict(row["exit"]) for row in few]
-        facts = confirmation.confirm(
-            classifier, encoded, run.outputs.logits, criteria, repeats
-        )
+        facts = confirmation.confirm(classifier, encoded, logits, criteria, repeats)
         for row, each in zip(few, facts, strict=True):
             row |= each
         jax.clear_caches()

@@ -92,34 +92,24 @@ def nearest(rows: Sequence[Row], ratio: float) -> Row:
 def table(shown: Sequence[Row], rows: Sequence[Row]) -> str:
     """Returns, in Markdown, the scores at some speed-ups of every criterion shown.
 
-    `NOTE` says how to read them.
-
-    Args:
-      shown: rows of some criteria, at all points of their grids.
-      rows: rows of every criterion, which include the fixed depths.
+    `NOTE` says how to read them. `shown` holds all points of some criteria, `rows` of
+    all, which include the fixed depths.
     """
     parts = []
-    for (name, metric), ours in groups(shown, "set", "metric"):
-        lines = []
-        for (method, criterion, window), _ in groups(
-            ours, "method", "criterion", "window"
-        ):
-            every = select(rows, set=name, method=method)
-            scores = _scores(every, criterion, window)
+    for (name, metric), here in groups(shown, "set", "metric"):
+        lines, keys = [], ("method", "criterion", "window")
+        for (method, criterion, window), _ in groups(here, *keys):
+            ours = select(rows, set=name, method=method)
+            scores = _scores(ours, criterion, window)
             cells = [_median_and_range(each) for each in scores.T]
-            called = _called(criterion, window)
-            lines.append([method, called, str(len(scores)), *cells])
+            lines.append([method, _called(criterion, window), len(scores), *cells])
         header = ["method", "criterion", "seeds", "full depth", *_HEADER]
         parts.append(f"{metric} on {name}\n\n{tables.markdown(header, lines)}\n")
     return "\n".join(parts)
 
 
 def gains(rows: Sequence[Row]) -> str:
-    """Returns, in Markdown, what each criterion gains over one layer for all texts.
-
-    Args:
-      rows: of models that have every criterion.
-    """
+    """Returns, in Markdown, what each criterion gains over one layer for all texts."""
     parts = [_GAINS]
     for (name, metric), here in groups(rows, "set", "metric"):
         lines, methods = [], [ours for _, ours in groups(here, "method")]
@@ -131,7 +121,7 @@ def gains(rows: Sequence[Row]) -> str:
             gained = (np.concatenate(scores) - np.concatenate(one_layer))[:, 1:]
             gained = gained[np.isfinite(gained).any(1)]
             cells = [_mean_and_signs(each) for each in gained.T]
-            lines.append([_called(criterion, window), str(len(gained)), *cells])
+            lines.append([_called(criterion, window), len(gained), *cells])
         header = ["criterion", "models", *_HEADER]
         parts.append(f"{metric} on {name}\n\n{tables.markdown(header, lines)}\n")
     return "\n".join(parts)

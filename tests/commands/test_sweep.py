@@ -11,7 +11,7 @@ import pytest
 
 from elbert_jax import Classifier
 from elbert_jax.data import corpus
-from elbert_jax.sweeps import score_plots, sweeping, trade_off
+from elbert_jax.sweeps import sweeping, trade_off
 from elbert_jax.sweeps.sweeping import LabelledSet, Plan
 
 pytestmark = pytest.mark.slow
@@ -96,8 +96,7 @@ def test_the_command_and_a_second_start(folder, capsys):
         ("pabee theirs", 1, "monotone", 3),
     ]
     assert all(row["moved_texts"] <= row["edge_texts"] for row in timed)
-    names = ("methods", "tasks", "criteria", "windows", "exit_layers", "puzzlement")
-    for name in names:
+    for name in ("methods", "tasks", "criteria", "exit_layers"):
         picture = (output / f"{name}.png").read_bytes()
         assert picture.startswith(b"\x89PNG") and len(picture) > 10_000
 
@@ -128,27 +127,3 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path, run_here):
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert "3 models take one set for all, or one each" in done.stderr
-
-
-def test_a_picture_of_windows_where_models_differ_in_depth(tmp_path):
-    rows = [
-        dict(
-            zip(
-                ("set", "method", "metric", "criterion", "window", "layer_ratio"),
-                ("dev", method, "accuracy", criterion, window, ratio),
-            ),
-            value=ratio,
-            flops_ratio=ratio,
-            score=0.5,
-        )
-        for method, windows in (("base", [2]), ("large", [2, 16]))
-        for criterion, lengths in (
-            ("monotone", windows),
-            ("stage_1", [None]),
-            ("fixed_depth", [None]),
-        )
-        for window in lengths
-        for ratio in (0.5, 1.0)
-    ]
-    score_plots.windows(tmp_path / "windows.png", rows)
-    assert (tmp_path / "windows.png").read_bytes().startswith(b"\x89PNG")

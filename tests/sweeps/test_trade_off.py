@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from elbert_jax.evaluation import plots
-from elbert_jax.sweeps import score_plots, trade_off
+from elbert_jax.sweeps import sweep_plots, trade_off
 
 
 def row(value, ratio, score, *, seed=1, criterion="none", method="elbert", **facts):
@@ -127,6 +127,6 @@ def test_a_seed_at_chance_does_not_flatten_the_picture(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(plots, "finish", lambda figure, _: drawn.append(figure))
     own = trade_off.select(rows, criterion="none")
-    score_plots.methods(tmp_path / "methods.png", own, rows)
+    sweep_plots.methods(tmp_path / "methods.png", own, rows)
     bottom, top = drawn[0].axes[0].get_ylim()
     assert 0.72 < bottom < 0.76 and 0.79 < top < 0.82

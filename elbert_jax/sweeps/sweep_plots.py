@@ -1,4 +1,4 @@
-"""Plots of score against compute: by task, method, criterion and window.
+"""Plots of a sweep: score against compute, and where texts exit.
 
 Each function writes a picture to `path`. Over several seeds a line is the median, and
 the band around it the range; a panel clips bands that would flatten its lines.
@@ -9,34 +9,18 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import matplotlib
+import numpy as np
 
+from elbert_jax import exits
 from elbert_jax.evaluation import plots
 from elbert_jax.evaluation.plots import BLACK, COLOURS, MARKERS
+from elbert_jax.exits import ConfidenceWindow, Criterion, registry
 from elbert_jax.sweeps import lineage, trade_off
+from elbert_jax.sweeps.replay import Run
 from elbert_jax.sweeps.trade_off import Row, groups, select
 
-_COMPUTE = "compute, as a share of full depth (FLOPs)"
-_SPEED_UPS = (1, 1.5, 2, 3, 4, 10)  # on the axis above a panel
-_GREY = "0.45"
-
-# How the variants of criteria look, and on which panel they are.
-_VARIANTS = (
-    {
-        "monotone": ("window, monotone", COLOURS[0], "o-"),
-        "range": ("window, range", COLOURS[1], "s-"),
-        "label": ("window, label", COLOURS[2], "D-"),
-        "stage_1": ("stage 1 alone", BLACK, "^-"),
-    },
-    {
-        "entropy": ("entropy (DeeBERT)", COLOURS[5], "v-"),
-        "patience": ("patience (PABEE)", COLOURS[3], "P-"),
-        "count": ("count", COLOURS[4], "X-"),
-        "bias_1": ("2021 code, bias_1", _GREY, "o--"),
-        "bias_2": ("2021 code, bias_2", _GREY, "s--"),
-        "bias_3": ("2021 code, bias_3", _GREY, "D--"),
-    },
-)
+_AXIS_SPEED_UPS = (1, 1.5, 2, 3, 4, 10)
+_EXIT_SPEED_UPS = (1.5, 2.0, 4.0)
 
 
 class Line(NamedTuple):
@@ -66,11 +50,10 @@ def tasks(path: pathlib.Path, own: Sequence[Row], rows: Sequence[Row]) -> None:
     """
     panels = []
     for (method, criterion), ours in groups(lineage.early(own), "method", "criterion"):
+        by_set = zip(groups(ours, "set", "metric"), _looks())
         lines = [
             Line(f"{_short(name)} ({metric})", points, look)
-            for ((name, metric), points), look in zip(
-                groups(ours, "set", "metric"), _looks()
-            )
+            for ((name, metric), points), look in by_set
         ]
         panels.append(Panel(_title(method, criterion), "score", lines))
     _draw(path, panels, rows)
@@ -101,42 +84,68 @@ def methods(path: pathlib.Path, own: Sequence[Row], rows: Sequence[Row]) -> None
 def criteria(path: pathlib.Path, rows: Sequence[Row], window: int) -> None:
     """Draws a row of panels per method with a line per criterion, from one set's rows.
 
-    Those criteria that have a window are shown with the length W.
+    ELBERT's variants have a panel, the others the next. Those criteria that have a
+    window are shown with this length.
     """
-    panels, rows = [], [row for row in rows if row["window"] in (None, window)]
-    known = {"fixed_depth", *itertools.chain(*_VARIANTS)}
-    new = sorted({row["criterion"] for row in rows} - known)
-    first, second = _VARIANTS
-    second = second | {name: (name, _GREY, "x:") for name in new}
-    for (method, metric), ours in groups(rows, "method", "metric"):
-        fixed = select(ours, criterion="fixed_depth")
-        for variants in (first, second):
-            lines = [_stars("all texts at layer k", fixed, "0.6")]
-            for criterion, (name, colour, style) in variants.items():
-                look = {"color": colour, "marker": style[0], "linestyle": style[1:]}
-                if points := select(ours, criterion=criterion):
-                    lines.append(Line(name, points, look))
-            panels.append(Panel(f"{method}, W = {window}", metric, lines))
+    elbert = [each.variant[0] for each in ConfidenceWindow.variants(window)]
+    rows = [row for row in rows if row["window"] in (None, window)]
+    early = [row for row in rows if row["criterion"] != "fixed_depth"]
+    panels = []
+    for (method, metric), ours in groups(early, "method", "metric"):
+        fixed = select(rows, method=method, criterion="fixed_depth")
+        alone, others = [_stars("all texts at layer k", fixed, "0.6")], []
+        for ((name,), points), look in zip(groups(ours, "criterion"), _looks()):
+            if name in elbert:
+                alone.append(Line(name, points, look))
+            else:
+                others.append(Line(name, points, look | {"linestyle": "--"}))
+        title = f"{method}, W = {window}"
+        panels.append(Panel(title, metric, alone))
+        panels.append(Panel(title, metric, [alone[0], *others]))
     _draw(path, panels, rows, columns=2)
 
 
-def windows(path: pathlib.Path, rows: Sequence[Row]) -> None:
-    """Draws a panel per method with a line per window length, from one set's rows."""
-    panels, own = [], select(rows, criterion="monotone")
-    lengths = sorted({row["window"] for row in own})
-    shades = matplotlib.colormaps["viridis"]
-    for (method, metric), ours in groups(rows, "method", "metric"):
-        lines = []
-        for number, window in enumerate(lengths):
-            look = {"color": shades(number / len(lengths)), "marker": "o"}
-            # A window longer than the model is deep is not swept.
-            if points := select(ours, criterion="monotone", window=window):
-                lines.append(Line(f"W = {window}", points, look))
-        alone = select(ours, criterion="stage_1")
-        look = {"color": BLACK, "linestyle": "--"}
-        lines.append(Line("stage 1 alone", alone, look))
-        panels.append(Panel(f"{method}, monotone", metric, lines))
-    _draw(path, panels, rows)
+def exit_layers(path: pathlib.Path, runs: Sequence[Run], own: Sequence[Row]) -> None:
+    """Draws the share of texts that exit at each layer, by rule, in one set's runs.
+
+    A row of panels per method, a panel per speed-up: the point of the method's own
+    criterion that comes nearest to it. Texts of all seeds are taken together.
+    """
+    cases = [*itertools.product(groups(own, "method"), _EXIT_SPEED_UPS)]
+    figure, axes = plots.panels(len(cases), len(_EXIT_SPEED_UPS))
+    colours = {}
+    for panel, (((method,), ours), speed_up) in zip(axes, cases):
+        row = trade_off.nearest(ours, 1 / speed_up)
+        members = [run for run in runs if run.method == method]
+        shares = _by_rule_and_layer(members, registry.from_dict(row["exit"]))
+        bottom = np.zeros(members[0].config.num_hidden_layers)
+        layers = np.arange(1, len(bottom) + 1)
+        for name, share in shares.items():
+            colour = colours.setdefault(name, ("0.7", *COLOURS)[len(colours)])
+            label = name.replace("_", " ")
+            panel.bar(layers, share, bottom=bottom, color=colour, label=label)
+            bottom += share
+        panel.set_ylim(0, max(panel.get_ylim()[1], 1.05 * bottom.max()))
+        plots.name_left(panel, "share of texts")
+        setting = f"{row['parameter']} = {row['value']:.3g}"
+        panel.set_title(f"{method}, near {speed_up:g}x: {setting}", fontsize="medium")
+        panel.set(xlabel="exit layer", xlim=(0.4, len(layers) + 0.6))
+        panel.xaxis.get_major_locator().set_params(integer=True)
+        panel.grid(axis="y", alpha=0.3)
+        panel.set_axisbelow(True)
+    plots.finish(figure, path)
+
+
+def _by_rule_and_layer(
+    runs: Sequence[Run], criterion: Criterion
+) -> dict[str, np.ndarray]:
+    """Returns the shares [D] of all texts that exit at each of D layers, by rule."""
+    names = exits.rule_names(criterion)
+    counts = np.zeros((len(names), runs[0].config.num_hidden_layers))
+    for run in runs:
+        at = exits.exit_layer(criterion, run.outputs.logits)
+        np.add.at(counts, (np.asarray(at.rule), np.asarray(at.layer) - 1), 1)
+    return dict(zip(names, counts / counts.sum()))
 
 
 def _looks() -> itertools.cycle:
@@ -166,14 +175,16 @@ def _draw(
 ) -> None:
     """Writes a picture; `rows` hold those of full depth, where lines end."""
     figure, grid = plots.panels(len(panels), columns, sharey=sharey)
+    ticks = [1 / x for x in _AXIS_SPEED_UPS], [f"{x:g}x" for x in _AXIS_SPEED_UPS]
     for axes, panel in zip(grid, panels):
         for line in panel.lines:
             _draw_line(axes, line, rows)
-        axes.set(xlabel=_COMPUTE, xlim=(0, 1.04))
+        xlabel = "compute, as a share of full depth (FLOPs)"
+        axes.set(xlabel=xlabel, xlim=(0, 1.04))
         plots.name_left(axes, panel.score)
         axes.set_title(panel.title, fontsize="medium")
         above = axes.secondary_xaxis("top")
-        above.set_xticks([1 / x for x in _SPEED_UPS], [f"{x:g}x" for x in _SPEED_UPS])
+        above.set_xticks(*ticks)
         above.tick_params(labelsize="small", length=2)
         axes.grid(alpha=0.3)
     for axes in grid:
