@@ -49,7 +49,6 @@ def params():
     return jax.tree.map(lambda x: jnp.float32(x + rng.normal(0, 0.3, x.shape)), fresh)
 
 
-@pytest.mark.exactness
 @pytest.mark.parametrize("shape", SHAPES)
 def test_theirs_computes_the_same_here_and_returns_bit_exact(shape, tmp_path):
     sizes, noise = SHAPES[shape]

@@ -210,7 +210,6 @@ SIZES = [(1, 8, 1), (1, 13, 3), (2, 8, 3), (2, 13, 1)]
 SIZES += [(7, 8, 1), (7, 13, 3), (40, 8, 3), (40, 13, 1)]
 
 
-@pytest.mark.exactness
 @examples(25)
 @given(picked=picks, size=st.sampled_from(SIZES))
 def test_any_number_of_slots_and_any_padding(picked, size):

@@ -83,7 +83,6 @@ def test_padding_may_hold_any_ids(logits, seed):
     np.testing.assert_array_equal(got, logits)  # a masked weight is 0, exactly
 
 
-@pytest.mark.exactness
 @pytest.mark.parametrize("length", [max(LENGTHS), 12, 24])
 def test_padding_may_have_any_length(logits, length):
     got = jitted(CONFIG, PARAMS, *batch(length=length))
