@@ -11,12 +11,15 @@ from sklearn.pipeline import make_pipeline
 from elbert_jax.data import synthetic
 
 SIGNS = {label: sign for sign, label in synthetic.LABELS.items()}
-SPLITS = {split: synthetic.examples(split) for split in synthetic.SIZES}
+
+
+def splits():
+    return {split: synthetic.examples(split) for split in synthetic.SIZES}
 
 
 def of_grade(split, grade):
     """Returns the texts and the labels of one grade."""
-    kept = [each for each in SPLITS[split] if each.row["grade"] == grade]
+    kept = [each for each in splits()[split] if each.row["grade"] == grade]
     return [each.text for each in kept], [each.row["label"] for each in kept]
 
 
@@ -34,18 +37,18 @@ def movement(clause):
 
 def test_a_seed_fixes_the_set():
     again = synthetic._splits.__wrapped__(0)
-    assert again == SPLITS
+    assert again == splits()
     assert synthetic._splits.__wrapped__(1) != again
 
 
 def test_the_splits_are_disjoint():
-    texts = [each.text for split in SPLITS.values() for each in split]
+    texts = [each.text for split in splits().values() for each in split]
     assert len(set(texts)) == len(texts) == sum(synthetic.SIZES.values())
 
 
 @pytest.mark.parametrize("split", synthetic.SIZES)
 def test_grades_and_labels_are_balanced(split):
-    cells = collections.Counter((e.row["grade"], e.label) for e in SPLITS[split])
+    cells = collections.Counter((e.row["grade"], e.label) for e in splits()[split])
     shares = dict(zip(synthetic.GRADES, synthetic._SHARES[split]))
     each = synthetic.SIZES[split] // (3 * sum(shares.values()))
     want = {(g, label): each * n for g, n in shares.items() for label in SIGNS}
@@ -53,7 +56,7 @@ def test_grades_and_labels_are_balanced(split):
 
 
 def test_rows_hold_what_a_file_would():
-    for each in itertools.chain(*SPLITS.values()):
+    for each in itertools.chain(*splits().values()):
         assert each.row["text"] == each.text
         assert each.row["label"] == each.label
         assert "{" not in each.text and "  " not in each.text
