@@ -15,6 +15,9 @@ DOCUMENTS = [
 # benchmarks/README.md has commands as they were typed then.
 CURRENT = [path for path in DOCUMENTS if path.parent.name != "benchmarks"]
 
+# `model.x` that is no module of the package model.
+NO_MODULES = (("model", "embed"), ("model", "safetensors"))
+
 
 def named(path: pathlib.Path) -> str:
     return str(path.relative_to(ROOT))
@@ -62,6 +65,27 @@ def test_links_lead_somewhere(path):
     text = re.sub(r"```.*?```", "", path.read_text("utf-8"), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
         assert (path.parent / target).exists(), f"{target} is missing"
+
+
+def test_the_architecture_names_modules_and_functions_that_exist():
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    packages = [path.parent.name for path in ROOT.glob("elbert_jax/*/__init__.py")]
+    names = re.findall(r"`(\w+)\.(\w+)(?:\.(\w+))?`", text)
+    inner = [
+        each for each in names if each[0] in packages and each[:2] not in NO_MODULES
+    ]
+    assert inner
+    for package, module, member in inner:
+        folder = ROOT / "elbert_jax" / package
+        source = folder / f"{module}.py"
+        if not source.exists():  # a name that the package exports
+            source, member = folder / "__init__.py", module
+        found = re.search(rf"\b{member}\b", source.read_text("utf-8"))
+        assert found, f"{package}.{module}.{member}"
+    for package, contents in re.findall(r"^\| `(\w+)` \| (.*) \|$", text, re.MULTILINE):
+        for module in re.findall(r"`(\w+)`", contents):
+            path = ROOT / "elbert_jax" / package / f"{module}.py"
+            assert path.exists(), f"{package}.{module}"
 
 
 def test_the_root_documents_stay_short():
