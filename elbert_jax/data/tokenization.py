@@ -83,6 +83,12 @@ class Tokenizer:
         return len(self.hf)
 
     @property
+    def special_ids(self) -> dict[str, int]:
+        """The ids of [CLS] and [SEP], as config.json names them."""
+        ids: Any = self.hf.cls_token_id, self.hf.sep_token_id
+        return dict(zip(("bos_token_id", "eos_token_id"), ids))
+
+    @property
     def truncation(self) -> str:
         """The part of a longer text that `encode` keeps: one of `TRUNCATIONS`."""
         side = "tail" if self.hf.truncation_side == "left" else "head"

@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import grain
@@ -80,10 +80,15 @@ class TrainingBatches:
         return [batches[i] for i in random.permutation(len(batches))]
 
 
-def resumable(batches: Any) -> grain.DatasetIterator[Any]:
-    """Returns an iterator over indexed batches.
+def resumable(
+    batches: Any, transform: Callable[[Any], Any] | None = None
+) -> grain.DatasetIterator[Any]:
+    """Returns an iterator over indexed batches, each transformed when it is due.
 
     Its `get_state()` and `set_state(state)` resume at the very next batch.
     """
+    dataset = grain.MapDataset.source(batches)
+    if transform:
+        dataset = dataset.map(transform)
     options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
-    return iter(grain.MapDataset.source(batches).to_iter_dataset(options))
+    return iter(dataset.to_iter_dataset(options))

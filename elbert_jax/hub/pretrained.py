@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orjson
 import safetensors.numpy
@@ -116,7 +115,7 @@ def load(
             raise UserError(f"{directory}: {model.tied} is not tied to the embeddings")
 
     mapped = [row for row in rows if row.key in found]
-    values = {row.key: _read_weight(directory, row, tensors[row.key]) for row in mapped}
+    values = {row.key: row.read(tensors[row.key], directory) for row in mapped}
     values |= _initialise(wanted.config, key, rows, missing, model)
     tree = jax.tree.structure(weight_table.abstract(wanted.config, model))
     return Checkpoint(
@@ -137,6 +136,7 @@ def save(
     *,
     model: Model = CLASSIFIER,
     training: Mapping[str, Any] | None = None,
+    special_ids: Mapping[str, int] | None = None,
     dtype: str = "float32",
 ) -> None:
     """Writes what `load`, and Hugging Face's class `model.architecture`, can read.
@@ -150,6 +150,7 @@ def save(
       labels: Class names, by class index.
       model: The class that the parameters belong to.
       training: Method, weighting and seed to record.
+      special_ids: See `Tokenizer.special_ids`; None: those of ALBERT's tokenizer.
       dtype: Of the weights file, one of `DTYPES`; float16 is half as large.
 
     Raises:
@@ -167,6 +168,7 @@ def save(
     entries = config_json.render(
         config, labels, model.architecture, training or {}, dtype
     )
+    entries |= special_ids or {}
     option = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
     directory = Path(directory)
     with filesystem.writing(directory):
@@ -237,14 +239,3 @@ def _initialise(
         return {row.key: leaf for row, leaf in named if row.key in missing}
 
     return draw(jax.random.key(0) if key is None else key) if missing else {}
-
-
-def _read_weight(directory: Path, row: Weight, tensor: np.ndarray) -> Array:
-    if tensor.shape != row.shape:
-        raise UserError(
-            f"{directory}: {row.key} has the shape {tensor.shape}; "
-            f"by config.json it is {row.shape}"
-        )
-    if not jnp.issubdtype(tensor.dtype, jnp.floating):
-        raise UserError(f"{directory}: {row.key} is {tensor.dtype}, not floating point")
-    return jnp.asarray(row.convert(tensor), jnp.float32)

@@ -1,13 +1,16 @@
 """The weight table: each parameter's name here and in Hugging Face's checkpoints."""
 
 import dataclasses
+import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from elbert_jax.errors import UserError
 from elbert_jax.model import albert, pretraining_heads
 from elbert_jax.model.albert import Params
 from elbert_jax.model.config import AlbertConfig
@@ -72,6 +75,21 @@ PRETRAINING = Model(
 )
 
 
+def _init_encoder(config: AlbertConfig, key: Array) -> Params:
+    params = dict(albert.init(config, key))
+    del params["classifier"]
+    return params
+
+
+ENCODER = Model(  # for `pretrained.save` only: `load` always adds a head
+    "AlbertModel",
+    _init_encoder,
+    "",
+    {},
+    (),
+)
+
+
 class Weight(NamedTuple):
     """A row of the weight table: one parameter here and in Hugging Face's file."""
 
@@ -83,6 +101,23 @@ class Weight(NamedTuple):
     def convert(self, array: np.ndarray) -> np.ndarray:
         """Changes the layout from ours to theirs, or from theirs to ours."""
         return array.swapaxes(-1, -2) if self.transposed else array
+
+    def read(self, tensor: np.ndarray, directory: pathlib.Path) -> Array:
+        """Returns a tensor of theirs as a float32 parameter of ours.
+
+        Raises:
+          UserError: its shape or dtype is wrong; the message names the directory.
+        """
+        if tensor.shape != self.shape:
+            raise UserError(
+                f"{directory}: {self.key} has the shape {tensor.shape}; "
+                f"by config.json it is {self.shape}"
+            )
+        if not jnp.issubdtype(tensor.dtype, jnp.floating):
+            raise UserError(
+                f"{directory}: {self.key} is {tensor.dtype}, not floating point"
+            )
+        return jnp.asarray(self.convert(tensor), jnp.float32)
 
 
 def weights(
@@ -97,14 +132,19 @@ def weights(
             modules[f"{model.body}albert_layers.{n}.{ours}"] = f"{group}.{theirs}"
     rows = []
     for path, leaf in leaves(abstract(config, model)):
-        module, _, name = path.rpartition(".")
+        module = path.rpartition(".")[0]
         if module.startswith("exit_heads."):
             modules[module] = module  # this library's own, under its own names
-        *axes, last = leaf.shape
-        shape = (*axes[:-1], last, axes[-1]) if name == "kernel" else leaf.shape
-        key = f"{modules[module]}.{_LEAF[name]}"
-        rows.append(Weight(path, key, name == "kernel", shape))
+        rows.append(weight(path, modules[module], leaf.shape))
     return rows
+
+
+def weight(path: str, module: str, shape: tuple[int, ...]) -> Weight:
+    """Returns the row of a parameter, by its path, their module and our shape."""
+    name = path.rpartition(".")[2]
+    if name == "kernel":
+        shape = (*shape[:-2], shape[-1], shape[-2])
+    return Weight(path, f"{module}.{_LEAF[name]}", name == "kernel", shape)
 
 
 def abstract(config: AlbertConfig, model: Model) -> Params:

@@ -136,8 +136,11 @@ class Classifier(Predictor):
     def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
         """Writes a directory that `from_pretrained` and `transformers` open."""
         directory = pathlib.Path(directory)
-        params, training = self.params, self.training
-        pretrained.save(directory, self.config, params, self.labels, training=training)
+        pretrained.save(
+            *(directory, self.config, self.params, self.labels),
+            training=self.training,
+            special_ids=self.tokenizer.special_ids,
+        )
         self.tokenizer.save(directory)
         operating_point.save(directory, self.exit, {})
 

@@ -158,7 +158,11 @@ class Classification:
             "weighting": self.config.weighting,
             "seed": self.config.loop.seed,
         }
-        pretrained.save(directory, config, params, data.labels, training=training)
+        pretrained.save(
+            *(directory, config, params, data.labels),
+            training=training,
+            special_ids=data.tokenizer.special_ids,
+        )
         data.tokenizer.save(directory)
         operating_point.save(directory, self.criterion, report["at_exit"])
         exit = self.criterion.to_dict()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
 from elbert_jax.data.pretraining_text import TextConfig
+from elbert_jax.data.sentence_batches import Bucket
 from elbert_jax.data.training_data import DataConfig
 from elbert_jax.errors import UserError
 from elbert_jax.evaluation import metrics
@@ -156,6 +157,65 @@ def pretraining(config: Config) -> PretrainingConfig:
         model=_set_values(config.model),
         phases=_phases(config.phases),
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class DistillationConfig:
+    """A distillation run; `configs/distil.py` explains its keys."""
+
+    loop: LoopConfig
+    text: TextConfig
+    model: Mapping[str, Any]  # fields of AlbertConfig; others are the teacher's
+    buckets: tuple[Bucket, ...]
+    teacher: str
+    teacher_name: str
+    teacher_dtype: Annotated[str, one_of(("", *DTYPES))]
+    init: str
+    export_dtype: Annotated[str, one_of(pretrained.DTYPES)]
+    hidden_weight: Annotated[float, at_least(0)]
+    vector_weight: Annotated[float, at_least(0)]
+    steps: _Positive
+    batch_tokens: _Positive
+    learning_rate: float
+    b2: Annotated[float, FRACTION]
+    decay_ratio: Annotated[float, SHARE]
+    eval_every: _Positive
+    eval_tokens: _Positive
+
+
+def distillation(config: Config) -> DistillationConfig:
+    """Parses the configuration of a distillation run.
+
+    Raises:
+      UserError: names the value that cannot be used.
+    """
+    if not config.teacher:
+        raise UserError("name a BERT's directory or hub id in config.teacher")
+    text = {"tokenizer": config.data.tokenizer or config.teacher, "vocab_size": 0}
+    return section(
+        DistillationConfig,
+        config,
+        loop=section(LoopConfig, config),
+        text=section(TextConfig, config.data, "config.data", seed=config.seed, **text),
+        model=_set_values(config.model),
+        buckets=_buckets(config.lengths),
+    )
+
+
+def _buckets(rows: Any) -> tuple[Bucket, ...]:
+    try:
+        buckets = tuple(
+            Bucket(operator.index(length), float(share)) for length, share in rows
+        )
+    except (TypeError, ValueError):
+        buckets = ()
+    if not buckets or not all(
+        b.length >= 8 and 0 < b.share < math.inf for b in buckets
+    ):
+        raise UserError(
+            f"config.lengths is {rows}; it must hold rows of (length >= 8, share > 0)"
+        )
+    return buckets
 
 
 def _phases(rows: Any) -> tuple[Phase, ...]:

@@ -30,6 +30,31 @@ def warmup_decay(
     return optax.join_schedules([rise, fall], [warmup])
 
 
+def warmup_stable_decay(
+    peak: float, total_updates: int, warmup_ratio: float, decay_ratio: float
+) -> optax.Schedule:
+    """Returns a linear warm-up from 0 to `peak`, a plateau, and a linear decay to 0.
+
+    Args:
+      peak: the rate of the plateau.
+      total_updates: number of updates.
+      warmup_ratio: share of the updates in the warm-up.
+      decay_ratio: share in the decay, at most what the warm-up leaves.
+
+    References:
+      Hu et al., "MiniCPM: Unveiling the Potential of Small Language Models with
+      Scalable Training Strategies", 2024, section 4.
+    """
+    warmup = round(warmup_ratio * total_updates)
+    decay = min(round(decay_ratio * total_updates), total_updates - warmup)
+    parts = [
+        optax.linear_schedule(0.0, peak, max(1, warmup)),
+        optax.constant_schedule(peak),
+        optax.linear_schedule(peak, 0.0, max(1, decay)),
+    ]
+    return optax.join_schedules(parts, [warmup, total_updates - decay])
+
+
 def by_row(tx: optax.GradientTransformation) -> optax.GradientTransformation:
     """Returns an optimizer that treats each row of stacked parameters on its own.
 
@@ -56,6 +81,7 @@ def build(
     accumulate: int,
     t_learning_rate: float = 0.0,
     stacked: bool = False,
+    b2: float = 0.999,
 ) -> optax.GradientTransformation:
     """Returns the optimizer of `{"model": parameters}` and, if present, ELBERT's `"t"`.
 
@@ -69,10 +95,11 @@ def build(
       t_learning_rate: of the t_i, trained by Adam without decay (ELBERT: 1e-2).
       stacked: the first axis of the model's parameters stacks independent models,
         which are optimised separately; see `by_row`.
+      b2: decay rate of the mean of squared gradients, of the model's optimizer.
     """
     model = optax.chain(
         optax.clip_by_global_norm(clip_norm),
-        OPTIMIZERS[name](1.0, weight_decay=weight_decay, mask=decay_mask),
+        OPTIMIZERS[name](1.0, b2=b2, weight_decay=weight_decay, mask=decay_mask),
     )
     if stacked:
         model = by_row(model)

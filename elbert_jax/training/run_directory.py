@@ -4,7 +4,7 @@ import contextlib
 import errno
 import json
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from elbert_jax import filesystem
@@ -59,13 +59,23 @@ def record(
             file.write(content.encode())
 
 
-def check_config(workdir: pathlib.Path, config: Config) -> None:
-    """Raises a UserError if the folder holds a run with another configuration."""
+def check_config(
+    workdir: pathlib.Path, config: Config, changeable: Sequence[str] = ()
+) -> None:
+    """Raises a UserError if the folder holds a run with another configuration.
+
+    Args:
+      workdir: the folder.
+      config: the configuration to compare.
+      changeable: keys whose values may differ.
+    """
     path = workdir / "config.json"
     if not path.exists():
         return
     # Not orjson, which refuses infinite values.
     stored, mine = json.loads(path.read_bytes()), json.loads(config.to_json())
+    for key in changeable:
+        stored[key] = mine[key]
     differ = ", ".join(sorted(_differences(stored, mine, "config")))
     if differ:
         raise UserError(

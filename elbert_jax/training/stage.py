@@ -30,6 +30,7 @@ class TrainingStage:
     trainable: Trainable = everything
     stacked: bool = False  # see `optimizer.build`
     t_learning_rate: float = 0.0  # of ELBERT's t_i, if they are among the variables
+    b2: float = 0.999  # see `optimizer.build`
 
     @property
     def steps(self) -> int:
@@ -59,6 +60,7 @@ class StageRun:
             accumulate=config.accumulate,
             t_learning_rate=stage.t_learning_rate,
             stacked=stage.stacked,
+            b2=stage.b2,
         )
         self._ends = begin + np.cumsum([steps for steps, _ in stage.losses])
         self._train_steps = [

@@ -78,6 +78,7 @@ def run(
     workdir: str | pathlib.Path,
     loop: LoopConfig,
     make_objective: Callable[[pathlib.Path], Objective],
+    changeable: Sequence[str] = (),
 ) -> None:
     """Trains an objective, and leaves a model directory in `workdir/model`.
 
@@ -85,7 +86,7 @@ def run(
     losses of a run that was never stopped. A signal makes it save a checkpoint first.
 
     Args:
-      config: the whole configuration, which a second start must repeat.
+      config: the whole configuration; a second start may only change `changeable`.
       workdir: gets checkpoints, logs and the model.
       loop: the loop's part of `config`.
       make_objective: reads the data of the run; it may keep files in the workdir.
@@ -95,7 +96,7 @@ def run(
         configuration or other data, or the loss is not finite.
     """
     workdir = pathlib.Path(os.path.expanduser(workdir)).absolute()
-    run_directory.check_config(workdir, config)
+    run_directory.check_config(workdir, config, changeable)
     if (workdir / "model").exists():
         print(f"nothing to do: the finished model is in {workdir / 'model'}")
         return

@@ -55,7 +55,8 @@ def keys(config):
 def test_every_configuration_holds_known_values(name, monkeypatch):
     config = load(name, monkeypatch, "--config.seed=3")
     assert config.seed == 3
-    base = "pretrain_default" if "phases" in config else "default"
+    bases = {"phases": "pretrain_default", "teacher": "distil"}
+    base = next((bases[key] for key in bases if key in config), "default")
     assert keys(config) == keys(load(base, monkeypatch))
     assert {*config.model} <= {f.name for f in dataclasses.fields(AlbertConfig)}
     shape = {name: value for name, value in config.model.items() if value is not None}
