@@ -92,13 +92,7 @@ class Trace:
 def cls_attention(
     attention: Attention, x: Float[Array, "B L H"], mask: Bool[Array, "B L"]
 ) -> Float[Array, "B N L"]:
-    """Returns each head's attention weights of the first token; 0 at padding.
-
-    Args:
-      attention: a layer's.
-      x: the layer's input.
-      mask: True at tokens that are not padding.
-    """
+    """Returns each head's attention weights of the first token; 0 at padding."""
 
     def heads(y: Array) -> Array:
         return y.reshape(*y.shape[:2], attention.num_heads, -1)
@@ -136,7 +130,6 @@ def trace(
     classifier: Classifier,
     text: str,
     text_pair: str | None = None,
-    *,
     true_label: str | None = None,
 ) -> Trace:
     """Follows one text, or a pair, through all layers.
@@ -145,6 +138,7 @@ def trace(
       UserError: a text is not valid Unicode, or the logits are not finite.
     """
     longest, tokenizer = classifier.max_length, classifier.tokenizer
+    criterion = classifier.exit
     encoded = Encoded.build(tokenizer, [text], [text_pair], max_length=longest)
     if encoded.truncated:
         warnings.warn(f"the text is cut to {longest} tokens", stacklevel=2)
@@ -153,10 +147,8 @@ def trace(
     logits, attention = (np.asarray(each)[:, 0] for each in both)
     if not np.isfinite(logits).all():
         layer = int(np.isfinite(logits).all(1).argmin()) + 1
-        raise UserError(
-            f"the logits of layer {layer} are not finite: check the model's weights"
-        )
-    criterion = classifier.exit
+        told = f"the logits of layer {layer} are not finite"
+        raise UserError(f"{told}: check the model's weights")
     at_exit = exits.exit_layer(criterion, logits[:, None])
     texts = (text,) if text_pair is None else (text, text_pair)
     kept = np.bincount(encoded.types)[: len(texts)] - [2, 1][: len(texts)]
@@ -180,30 +172,20 @@ def trace(
 def _segments(
     tokenizer: Tokenizer, texts: Sequence[str], kept: Sequence[int]
 ) -> tuple[list[Segment], list[str]]:
-    """Returns the segments and the words of texts.
-
-    Args:
-      tokenizer: the model's.
-      texts: one, or a pair.
-      kept: by text, how many tokens are left after truncation.
-    """
+    """Returns the segments and the words of texts, `kept` tokens of each."""
     cls, sep = str(tokenizer.hf.cls_token), str(tokenizer.hf.sep_token)
     segments, words = [Segment(cls, (cls,), None, 0, 0, 0)], []
     for number, (text, count) in enumerate(zip(texts, kept, strict=True)):
-        end = 0
-        spans = tokenization.truncate(
-            tokenizer.align(text), count, tokenizer.truncation
-        )
+        spans, end = tokenizer.align(text), 0
+        spans = tokenization.truncate(spans, count, tokenizer.truncation)
         for _, groups in itertools.groupby(_overlapping(spans), lambda g: g[0].word):
-            begin = None
+            groups = list(groups)
             for group in groups:
                 start, end = group[0].start, group[-1].end
-                begin = start if begin is None else begin
                 names = tuple(span.token for span in group)
                 surface = text[start:end] or "".join(names)
-                segment = Segment(surface, names, len(words), number, start, end)
-                segments.append(segment)
-            words.append(text[begin:end])
+                segments.append(Segment(surface, names, len(words), number, start, end))
+            words.append(text[groups[0][0].start : end])
         segments.append(Segment(sep, (sep,), None, number, end, end))
     return segments, words
 

@@ -60,22 +60,15 @@ def find(
 def collect(
     classifier: Classifier, examples: Sequence[Example], most: int
 ) -> dict[str, list[Trace]]:
-    """Returns at most so many traces of each pattern, the clearest of M labelled texts.
-
-    The keys are headings: the pattern, and how many texts show it.
-    """
-    encoded = corpus.encode(
-        classifier.tokenizer, examples, classifier.labels, classifier.max_length
-    )
+    """Returns, by heading, at most so many traces of each pattern."""
+    labels, length = classifier.labels, classifier.max_length
+    encoded = corpus.encode(classifier.tokenizer, examples, labels, length)
     found = find(classifier.every_layer(encoded), encoded.labels, classifier.exit)
-
-    def trace(row: int) -> Trace:
-        text, label = examples[row], classifier.labels[encoded.labels[row]]
-        return inspection.trace(classifier, text.text, text.text_pair, true_label=label)
-
-    return {
-        f"{name}: {len(rows):,} of {len(examples):,} texts": [
-            trace(row) for row in rows[:most].tolist()
-        ]
-        for name, rows in found.items()
-    }
+    sections = {}
+    for name, rows in found.items():
+        traces = sections[f"{name}: {len(rows):,} of {len(examples):,} texts"] = []
+        for row in rows[:most]:
+            given, label = examples[row], labels[encoded.labels[row]]
+            texts = given.text, given.text_pair
+            traces.append(inspection.trace(classifier, *texts, label))
+    return sections
