@@ -18,7 +18,7 @@ from elbert_jax import machine
 from elbert_jax.cli import app, dataset_flags
 from elbert_jax.data import corpus
 from elbert_jax.errors import UserError
-from elbert_jax.evaluation import calibration, guarantee, timing
+from elbert_jax.evaluation import calibration, timing
 from elbert_jax.exits import registry
 from elbert_jax.hub import operating_point
 from elbert_jax.inference.classifier import Classifier
@@ -52,15 +52,15 @@ def main(argv):
         classifier.tokenizer, examples, classifier.labels, classifier.max_length
     )
     points = calibration.measure(classifier, encoded, goal)
-    print(guarantee.render(points, goal))
+    print(calibration.render(points, goal))
     texts = [example.input for example in examples]
     clock = functools.partial(timing.latency_and_throughput, classifier, texts)
     point, timed = calibration.choose(points, goal, clock)
     source = pathlib.Path(name).name if _FILE.value else name
-    data = guarantee.data(examples, source)
-    grounds = guarantee.grounds(point, goal, timed, data, classifier.slots)
+    data = calibration.describe(examples, source)
+    grounds = calibration.grounds(point, goal, timed, data, classifier.slots)
     file = operating_point.save(directory, point.criterion, point.measured, **grounds)
-    print(f"{guarantee.sentence(point, goal, timed)}; {file} says so")
+    print(f"{calibration.sentence(point, goal, timed)}; {file} says so")
 
 
 def _exit():

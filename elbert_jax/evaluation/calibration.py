@@ -13,17 +13,27 @@ calibrations on the same texts.
 import bisect
 import dataclasses
 import functools
+import hashlib
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import orjson
+
+from elbert_jax import machine, tables
 from elbert_jax.data.encoded import Encoded
+from elbert_jax.data.example import Example
 from elbert_jax.errors import UserError
 from elbert_jax.evaluation import curve, significance
 from elbert_jax.evaluation.curve import LayerOutputs
 from elbert_jax.evaluation.timing import Speed
 from elbert_jax.exits import Criterion, FixedDepth
 from elbert_jax.inference.classifier import Classifier
+
+_METHOD = (
+    "fixed sequence testing (Learn then Test), exact p-values of the paired accuracy "
+    "drop (Berger and Boos)"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,12 +115,7 @@ def choose(
     """Returns the point that meets the goal, and its speed if the goal asks for one.
 
     Of the accepted points it is the cheapest; where a speed is asked for, the most
-    careful one that is fast enough, found by bisection.
-
-    Args:
-      points: see `measure`.
-      goal: the requirements.
-      time: measures the speed of a criterion.
+    careful one that is fast enough, found by bisection with measurements by `time`.
 
     Raises:
       UserError: no early exit is accepted, or no accepted point is fast enough.
@@ -137,13 +142,72 @@ def choose(
 
 def _refusal(point: Point, goal: Goal) -> str:
     bound, row = goal.max_accuracy_drop or 0.0, point.measured
-    changes = row["lost"], row["gained"], sum(row["exit_histogram"])
-    needed = significance.texts_needed(*changes, bound, goal.level)
-    advice = "allow a larger one"
-    if needed:
-        advice = f"about {needed:,} such texts would suffice"
+    lost, gained, texts = row["lost"], row["gained"], sum(row["exit_histogram"])
+    needed = significance.texts_needed(lost, gained, texts, bound, goal.level)
+    enough = f"about {needed:,} such texts would suffice"
     return (
         f"no early exit keeps within a drop of {bound:g} with confidence "
-        f"{goal.confidence:g}: {point.name} lost {changes[0]} and gained "
-        f"{changes[1]} of {changes[2]:,} texts; {advice}; nothing is written"
+        f"{goal.confidence:g}: {point.name} lost {lost} and gained {gained} of "
+        f"{texts:,} texts; {enough if needed else 'allow a larger one'}; nothing is "
+        "written"
     )
+
+
+def render(points: Sequence[Point], goal: Goal) -> str:
+    """Returns the candidates as a table."""
+    tested = goal.max_accuracy_drop is not None
+    usable = len(accepted(points, goal))
+    header = ["exit", "accuracy", "drop", "mean exit layer", "FLOPs"]
+    names = ("accuracy", "accuracy_drop", "mean_exit_layer", "flops_ratio")
+    rows = []
+    for number, point in enumerate(points):
+        test = [point.p_value, "yes" if number < usable else "no"] * tested
+        rows.append([point.name, *(point.measured[name] for name in names), *test])
+    return tables.table(header + ["p-value", "accepted"] * tested, rows)
+
+
+def sentence(point: Point, goal: Goal, timed: Speed | None) -> str:
+    """Returns the choice and its guarantees."""
+    parts = [f"{point.name} takes {point.measured['flops_ratio']:.3f} of the FLOPs"]
+    if goal.max_accuracy_drop is not None:
+        parts.append(
+            f"with confidence {goal.confidence:g} its accuracy is at most "
+            f"{goal.max_accuracy_drop:g} below full depth, on texts drawn as these"
+        )
+    if timed:
+        parts.append(
+            f"here a single text takes {timed['p99_ms']:.3g} ms (p99), and many run at "
+            f"{timed['texts_per_second']:.4g} texts/s"
+        )
+    return "; ".join(parts)
+
+
+def describe(examples: Sequence[Example], source: str) -> dict[str, Any]:
+    """Returns the name, number and hash of texts; the hash includes the labels."""
+    digest = hashlib.blake2b(digest_size=16)
+    for example in examples:
+        row = [example.text, example.text_pair, example.label]
+        digest.update(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+    return {"name": source, "texts": len(examples), "blake2b": digest.hexdigest()}
+
+
+def grounds(
+    point: Point, goal: Goal, timed: Speed | None, data: dict[str, Any], slots: int
+) -> dict[str, dict[str, Any]]:
+    """Returns what `operating_point.save` writes beside the criterion."""
+    given: dict[str, dict[str, Any]] = {"data": data}
+    if goal.max_accuracy_drop is not None:
+        given["guarantee"] = {
+            "max_accuracy_drop": goal.max_accuracy_drop,
+            "confidence": goal.confidence,
+            "p_value": point.p_value,
+            "texts": data["texts"],
+            "method": _METHOD,
+        }
+    if timed:
+        asked = {
+            "target_p99_ms": goal.target_p99_ms,
+            "min_texts_per_second": goal.min_texts_per_second,
+        }
+        given["speed"] = timed | asked | {"slots": slots} | machine.describe()
+    return given

@@ -47,8 +47,7 @@ def p_value(lost: int, gained: int, texts: int, bound: float, level: float) -> f
       gained: texts that only the exit has right.
       texts: their total number.
       bound: the accuracy drop not to exceed, in [0, 1).
-      level: the intended level of the test, in (0, 1). The p-value is valid for any;
-        a share of it bounds q.
+      level: the intended level of the test, in (0, 1); a share of it bounds q.
     """
     statistic, changed, doubt = lost - gained, lost + gained, _NUISANCE * level
     if statistic + 1 > math.floor((texts - 1) * bound) or changed >= texts:

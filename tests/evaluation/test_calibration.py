@@ -20,7 +20,7 @@ from elbert_jax import (
 )
 from elbert_jax.data import corpus
 from elbert_jax.data.example import Example
-from elbert_jax.evaluation import calibration, guarantee, significance, timing
+from elbert_jax.evaluation import calibration, significance, timing
 from elbert_jax.evaluation.calibration import Goal, Point
 from elbert_jax.exits import Criterion
 from elbert_jax.hub import operating_point
@@ -234,7 +234,7 @@ def test_a_goal_that_cannot_be(goal, told):
 def test_data_is_known_by_its_texts_and_labels():
     def digest(*rows):
         examples = [Example(0, text, pair, label) for text, pair, label in rows]
-        return guarantee.data(examples, "x.tsv")["blake2b"]
+        return calibration.describe(examples, "x.tsv")["blake2b"]
 
     one, other = ("a", None, 1), ("b", "c", 0)
     different = {
