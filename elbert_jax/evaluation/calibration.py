@@ -144,12 +144,13 @@ def _refusal(point: Point, goal: Goal) -> str:
     bound, row = goal.max_accuracy_drop or 0.0, point.measured
     lost, gained, texts = row["lost"], row["gained"], sum(row["exit_histogram"])
     needed = significance.texts_needed(lost, gained, texts, bound, goal.level)
-    enough = f"about {needed:,} such texts would suffice"
+    advice = "allow a larger one"
+    if needed:
+        advice = f"about {needed:,} such texts would suffice"
     return (
         f"no early exit keeps within a drop of {bound:g} with confidence "
         f"{goal.confidence:g}: {point.name} lost {lost} and gained {gained} of "
-        f"{texts:,} texts; {enough if needed else 'allow a larger one'}; nothing is "
-        "written"
+        f"{texts:,} texts; {advice}; nothing is written"
     )
 
 
