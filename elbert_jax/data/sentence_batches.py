@@ -54,10 +54,8 @@ class SentenceBatches:
         """Cuts documents into texts.
 
         Args:
-          store: the documents.
           rows: int [R], indices of the documents to use.
           tokenizer: the one that made the store's tokens.
-          buckets: row lengths, and the share of the batches that each has.
           batch_tokens: B x L of every batch, rounded down to whole rows.
           steps: number of batches.
           seed: of the cuts and of the order.

@@ -23,11 +23,6 @@ def render(
     """Returns the card as Markdown.
 
     Args:
-      model: the student's shape.
-      config: of the run.
-      source: the teacher.
-      store: the documents.
-      step: the training step of the parameters.
       effort: tokens seen in training, and seconds spent.
       errors: held-out errors of hidden states and of text vectors, by layer.
     """

@@ -54,8 +54,8 @@ def matched(student: int, teacher: int) -> dict[int, int]:
     """Returns the teacher's layer that each matched layer of a student learns.
 
     Args:
-      student: number of the student's layers.
-      teacher: number of the teacher's layers.
+      student: its number of layers.
+      teacher: its number of layers.
 
     >>> matched(4, 6)
     {2: 3, 4: 6}
@@ -65,12 +65,7 @@ def matched(student: int, teacher: int) -> dict[int, int]:
 
 
 def hidden_states(model: Albert, batch: Any) -> list[Float[Array, "B L H"]]:
-    """Returns the student's hidden states after every layer.
-
-    Args:
-      model: the student.
-      batch: has `tokens` and `mask`, both [B, L].
-    """
+    """Returns the student's hidden states after every layer."""
     x = model.embed(batch.tokens, jnp.zeros_like(batch.tokens))
     states = []
     for _ in range(model.config.num_hidden_layers):
@@ -90,10 +85,8 @@ def errors(
 
     Args:
       model: the student.
-      maps: to the targets.
-      batch: texts and targets.
-      states: the student's `hidden_states`.
-      layers: the M matched layers of the student, from 1.
+      states: its `hidden_states`.
+      layers: its M matched layers, from 1.
     """
     real = batch.mask.at[:, 0].set(False)
     weight = real.astype(jnp.float32) / jnp.maximum(real.sum(), 1)
@@ -119,13 +112,7 @@ def make(
 
     It is the weighted sum of two means: of the hidden states' errors over the matched
     layers, where the last counts twice, and of the vectors' errors over all layers,
-    where layer k counts k times.
-
-    Args:
-      config: shape of the student.
-      layers: the M matched layers of the student, from 1.
-      hidden_weight: of the first mean.
-      vector_weight: of the second mean.
+    where layer k counts k times. `layers` are the M matched ones, from 1.
     """
     by_match = jnp.array([1.0] * (len(layers) - 1) + [2.0])
     by_layer = jnp.arange(1.0, config.num_hidden_layers + 1)

@@ -39,8 +39,7 @@ class Targets:
         """Measures the mean and standard deviation of every target.
 
         Args:
-          teacher: the model to run.
-          layers: the M layers whose hidden states are targets, from 1.
+          layers: the M of the teacher whose hidden states are targets, from 1.
           sample: texts to measure on.
           dtype: of matmul inputs; "": bfloat16 if this machine is fast at it and it
             changes the hidden states by at most 1e-2 (RMS), else float32.

@@ -43,7 +43,6 @@ def initial_params(
     """Returns parameters of `Albert` made from a teacher's.
 
     Args:
-      teacher: the source.
       config: shape of the student; H, heads and activation are the teacher's.
       counts: frequencies of the tokens.
       sample: texts to fit the map from E to H on.
@@ -84,16 +83,11 @@ def fit_maps(
     sample: Sequence[TaughtBatch],
     layers: Sequence[int],
 ) -> tuple[Params, dict[str, Array]]:
-    """Returns a pooler and maps that fit a student's hidden states to the targets.
+    """Returns a student's pooler and the fields of `Maps`, fitted to the targets.
 
     Args:
-      config: shape of the student.
-      params: its parameters.
       sample: texts and targets to fit on.
       layers: the M matched layers of the student, from 1.
-
-    Returns:
-      The pooler's parameters, and the fields of `distillation_loss.Maps`.
     """
 
     @jax.jit
