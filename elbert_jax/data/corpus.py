@@ -21,11 +21,11 @@ def read(
     """Returns a display name and the labelled texts of a file or of a named task.
 
     Args:
-      file: see `read_file`; or None.
-      task: one of `tasks.TASKS`; or None.
+      file: or None; see `sources.read_file`.
+      task: one of `tasks.TASKS`, or None.
       split: of the task; None reads all its held-out splits.
       data_dir: see `sources.read_task`.
-      **columns: of the file, as keyword arguments of `sources.read_file`.
+      **columns: of the file; keyword arguments of `sources.read_file`.
 
     Raises:
       UserError: not exactly one of file and task is given, or it cannot be used, or no
@@ -45,12 +45,7 @@ def read(
 def read_file(file: str, **columns: Any) -> list[Example]:
     """Returns the labelled rows of a file; warns about the number of the others.
 
-    Args:
-      file: see `sources.read_file`.
-      **columns: its keyword arguments.
-
-    Raises:
-      UserError: no row is left, or the file cannot be used.
+    The arguments are those of `sources.read_file`.
     """
     readable = readers.without_bad(sources.read_file(file, **columns), file)
     return _labelled(list(readable), file)

@@ -62,10 +62,11 @@ class Vocabulary:
 
 
 class Passages:
-    """Passages of documents: consecutive whole words that fill a row.
+    """Passages of documents: consecutive whole words that fill a row of L tokens.
 
     A passage under 8 tokens, at the end of a document, is left out; a word longer than
-    a row is truncated.
+    a row is truncated. `rows` are the indices of the documents to use; for `rate` and
+    `max_ngram` see `masking.choose`.
     """
 
     def __init__(
@@ -77,37 +78,24 @@ class Passages:
         rate: float,
         max_ngram: int,
     ):
-        """Cuts documents into passages.
-
-        Args:
-          store: the documents.
-          rows: int [R], the indices of those to use.
-          vocabulary: of their tokenizer.
-          length: L, special tokens included.
-          rate: see `masking.choose`.
-          max_ngram: see `masking.choose`.
-
-        Raises:
-          UserError: no document has 8 tokens.
-        """
         self.store, self.vocabulary, self.length = store, vocabulary, length
         self.rate, self.max_ngram = rate, max_ngram
         self.capacity = length - _SPECIAL  # tokens of the text in a row
+        self.num_masked = max(1, int(np.rint(rate * self.capacity)))  # P
         begins, sizes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for row in rows:
             begin, end = store.offsets[row : row + 2]
             places = _boundaries(store.tokens[begin:end], vocabulary, self.capacity)
             begins.append(begin + places[:-1])
             sizes.append(np.minimum(np.diff(places), self.capacity))
-        every_size = np.concatenate(sizes)
-        kept = every_size >= _SHORTEST
-        if not kept.any():
+        self.begins, self.sizes = np.concatenate(begins), np.concatenate(sizes)
+        kept = self.sizes >= _SHORTEST
+        self.begins, self.sizes = self.begins[kept], self.sizes[kept]
+        if not len(self):
             raise UserError(
                 f"none of {len(rows)} documents has {_SHORTEST} tokens: leave blank "
                 "lines between documents only"
             )
-        self.begins, self.sizes = np.concatenate(begins)[kept], every_size[kept]
-        self.num_masked = max(1, int(np.rint(rate * self.capacity)))  # P
 
     def __len__(self) -> int:
         return len(self.begins)
@@ -155,10 +143,9 @@ def _boundaries(
     """
     words = np.flatnonzero(vocabulary.starts_word[tokens])
     places = np.concatenate([[0], words[words > 0], [len(tokens)]])
-    ends = np.arange(len(places)) + 1  # of a passage from each place: at least a word
-    ends = np.maximum(
-        ends, np.searchsorted(places, places + capacity, side="right") - 1
-    )
+    # The end of a passage from each place: the last one that fits, at least a word.
+    ends = np.searchsorted(places, places + capacity, side="right") - 1
+    ends = np.maximum(ends, np.arange(len(places)) + 1)
     chosen = [0]
     while chosen[-1] < len(places) - 1:
         chosen.append(int(ends[chosen[-1]]))
@@ -179,13 +166,6 @@ def _second_segments(
     score = random.random(text.shape) + vocabulary.starts_word[text]
     middle = (column >= np.maximum(sizes // 4, 1)) & (column < sizes - sizes // 4)
     return np.where(middle, score, -1).argmax(1)[:, None]
-
-
-def held_out(documents: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the indices of training and held-out documents, at least one each."""
-    order = np.random.Generator(np.random.Philox(seed)).permutation(documents)
-    count = min(max(1, round(share * documents)), documents - 1)
-    return np.sort(order[count:]), np.sort(order[:count])
 
 
 class Plan(NamedTuple):
@@ -232,17 +212,13 @@ class _Steps:
         return random.permutation(len(self.sources[source]))
 
 
-def train_iterator(
-    plans: Sequence[Plan], seed: int
-) -> grain.DatasetIterator[MaskedBatch]:
+def train_iterator(plans: Sequence[Plan], seed: int) -> grain.DatasetIterator[Any]:
     """Returns a resumable iterator over the batches of all plans."""
     return training_batches.resumable(_Steps(plans, seed))
 
 
-def eval_batches(
-    passages: Passages, batch_size: int, count: int
-) -> Iterator[MaskedBatch]:
+def eval_batches(passages: Passages, size: int, count: int) -> Iterator[MaskedBatch]:
     """Yields `count` batches of evenly spaced passages, the same ones at every call."""
-    which = np.linspace(0, len(passages) - 1, count * batch_size).astype(np.int64)
-    for number, rows in enumerate(which.reshape(count, batch_size)):
+    which = np.linspace(0, len(passages) - 1, count * size).astype(np.int64)
+    for number, rows in enumerate(which.reshape(count, size)):
         yield passages.batch(rows, np.random.Generator(np.random.Philox(number)))

@@ -1,13 +1,14 @@
 """The text of a pretraining run: tokenised documents, some of them held out."""
 
 import dataclasses
+import itertools
 import pathlib
 from typing import Annotated
 
 import numpy as np
 from jaxtyping import Int
 
-from elbert_jax.data import documents, passages, token_store
+from elbert_jax.data import documents, token_store
 from elbert_jax.data.token_store import TokenStore
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.data.vocabulary import train_tokenizer
@@ -28,9 +29,8 @@ class TextConfig:
 
     def __post_init__(self):
         if not self.paths:
-            raise UserError(
-                "name text files in config.data.files, with commas between them"
-            )
+            told = "name text files in config.data.files, with commas between them"
+            raise UserError(told)
 
     @property
     def paths(self) -> list[str]:
@@ -47,36 +47,31 @@ class PlainText:
 
 
 def tokenizer(config: TextConfig, workdir: pathlib.Path) -> Tokenizer:
-    """Returns the configured tokenizer, or one trained on the files and kept.
-
-    Raises:
-      UserError: it cannot be used, or a file cannot.
-    """
+    """Returns the configured tokenizer, or one trained on the files and kept."""
     if config.tokenizer:
         return Tokenizer.load(config.tokenizer)
     column, size = config.text_column, config.vocab_size
-    name = documents.digest(config.paths, column, size)
-    directory = workdir / "tokenizer" / name
+    directory = workdir / "tokenizer" / documents.digest(config.paths, column, size)
     if (directory / "spiece.model").exists():
         return Tokenizer.load(directory)
     text = documents.read(config.paths, column)
-    paragraphs = (paragraph for document in text for paragraph in document)
-    return train_tokenizer(paragraphs, size, directory)
+    return train_tokenizer(itertools.chain.from_iterable(text), size, directory)
 
 
 def load(config: TextConfig, tokenizer: Tokenizer, workdir: pathlib.Path) -> PlainText:
-    """Returns the text, tokenised once and kept in `workdir`.
-
-    Raises:
-      UserError: a file cannot be used, or there is nothing to hold out.
-    """
-    store = token_store.build(
-        config.paths, tokenizer, workdir / "tokens", config.text_column
-    )
+    """Returns the text, tokenised once and kept in `workdir`."""
+    directory = workdir / "tokens"
+    store = token_store.build(config.paths, tokenizer, directory, config.text_column)
     if len(store) < 2:
         raise UserError(
             "there is only one document, and none to hold out: put a blank line "
             "between documents"
         )
-    parts = passages.held_out(len(store), config.held_out, config.seed)
-    return PlainText(store, *parts)
+    return PlainText(store, *held_out(len(store), config.held_out, config.seed))
+
+
+def held_out(documents: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the indices of training and held-out documents, at least one each."""
+    order = np.random.Generator(np.random.Philox(seed)).permutation(documents)
+    count = min(max(1, round(share * documents)), documents - 1)
+    return np.sort(order[count:]), np.sort(order[:count])

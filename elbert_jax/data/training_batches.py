@@ -19,13 +19,10 @@ def steps_per_epoch(encoded: Encoded, batch_size: int) -> int:
 
 
 class StageTexts(NamedTuple):
-    """The texts of a training stage and the number of its batches.
-
-    The last epoch is cut where `steps` is no multiple of `steps_per_epoch`.
-    """
+    """The texts of a training stage."""
 
     texts: Encoded
-    steps: int
+    steps: int  # number of batches; the last epoch may be incomplete
 
 
 class TrainingBatches:
@@ -67,8 +64,7 @@ class TrainingBatches:
     def epochs_after(self, step: int) -> float:
         """Returns the number of epochs that `step` >= 1 batches make."""
         stage = self.stage_of(step - 1)
-        part = (step - self.begins[stage]) / self.lengths[stage]
-        return self.epochs[stage] + part
+        return self.epochs[stage] + (step - self.begins[stage]) / self.lengths[stage]
 
     def _make_plan(self, stage: int, epoch: int) -> list[tuple[np.ndarray, int]]:
         encoded = self.stages[stage].texts

@@ -1,6 +1,7 @@
 """The data of a fine-tuning run: encoded texts, their classes, a tokenizer."""
 
 import dataclasses
+import functools
 import hashlib
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,6 @@ from elbert_jax.data import corpus, readers, sources, tasks
 from elbert_jax.data.encoded import Encoded
 from elbert_jax.data.example import Example
 from elbert_jax.data.labels import label_names
-from elbert_jax.data.tasks import Task
 from elbert_jax.data.tokenization import TRUNCATIONS, Tokenizer
 from elbert_jax.data.vocabulary import train_tokenizer
 from elbert_jax.errors import UserError, warn
@@ -47,9 +47,8 @@ class DataConfig:
 
     def __post_init__(self):
         if bool(self.train_file) != bool(self.validation_file):
-            raise UserError(
-                "config.data.train_file and config.data.validation_file go together"
-            )
+            both = "config.data.train_file and config.data.validation_file"
+            raise UserError(f"{both} go together")
         if not self.task and not self.train_file:
             raise UserError("name a config.data.task or a config.data.train_file")
         if self.task:
@@ -91,17 +90,11 @@ class TrainingData:
 def load(config: DataConfig, workdir: pathlib.Path) -> TrainingData:
     """Reads and encodes the files of a run, or else the splits of its task.
 
-    A task that is named beside files sets the labels and the metric.
-
-    Args:
-      config: names them.
-      workdir: gets a tokenizer trained on the texts, where `config` names none.
-
-    Raises:
-      UserError: something that `config` names cannot be used.
+    A task that is named beside files sets the labels and the metric. `workdir` gets a
+    tokenizer trained on the texts, where `config` names none.
     """
     task = tasks.find(config.task) if config.task else None
-    texts = _read_files(config) if config.train_file else _read_task(task, config)
+    texts = _read_files(config) if config.train_file else _read_task(config)
     validation = [example for part in texts.held_out.values() for example in part]
     train, unlabelled = texts.train, _read_unlabelled(config)
     train_name = texts.train_name
@@ -117,11 +110,16 @@ def load(config: DataConfig, workdir: pathlib.Path) -> TrainingData:
     if len(labels) < 2:
         only = "".join(labels)
         raise UserError(f"the only label is {only!r}; two or more are needed")
-    tokenizer, length = _tokenizer(config, workdir, train), config.max_seq_length
-    tokenizer.limit(length, config.truncation)
-    encoded = corpus.encode(
-        tokenizer, train, labels, length, beside=[*every, *validation]
+    if config.tokenizer:
+        tokenizer = Tokenizer.load(config.tokenizer)
+    else:
+        corpora = [text for e in train for text in (e.text, e.text_pair) if text]
+        tokenizer = train_tokenizer(corpora, config.vocab_size, workdir / "tokenizer")
+    tokenizer.limit(config.max_seq_length, config.truncation)
+    encode = functools.partial(
+        corpus.encode, tokenizer, labels=labels, max_length=config.max_seq_length
     )
+    encoded = encode(train, beside=[*every, *validation])
     absent = [name for i, name in enumerate(labels) if i not in encoded.labels]
     if absent:  # the file may be sorted by label
         warn(f"no training text has the label {' or '.join(absent)}")
@@ -132,8 +130,8 @@ def load(config: DataConfig, workdir: pathlib.Path) -> TrainingData:
         labels,
         task.metric if task else "accuracy",
         encoded,
-        corpus.encode(tokenizer, validation, labels, length, beside=every),
-        corpus.encode(tokenizer, unlabelled, labels, length),
+        encode(validation, beside=every),
+        encode(unlabelled),
         train_name,
         texts.validation_name,
         parts if len(parts) > 1 else {},
@@ -148,74 +146,59 @@ class _Texts(NamedTuple):
 
 
 def _read_files(config: DataConfig) -> _Texts:
-    columns = _columns(config) | {"label": config.label_column or None}
-    for_validation = _names(config.validation_columns or config.columns)
-    files = config.validation_files
-    held_out = {
-        name: corpus.read_file(file, columns=for_validation, **columns)
-        for name, file in files.items()
-    }
-    train, named = config.train_file, _names(config.columns)
-    return _Texts(
-        corpus.read_file(train, columns=named, **columns),
-        held_out,
-        pathlib.Path(train).name,
-        ", ".join(pathlib.Path(file).name for file in files.values()),
-    )
+    def read(file: str, names: str) -> list[Example]:
+        label = config.label_column or None
+        return corpus.read_file(file, label=label, **_columns(config, names))
+
+    train, files = config.train_file, config.validation_files
+    names = config.validation_columns or config.columns
+    held_out = {name: read(file, names) for name, file in files.items()}
+    validation_name = ", ".join(pathlib.Path(file).name for file in files.values())
+    examples = read(train, config.columns)
+    return _Texts(examples, held_out, pathlib.Path(train).name, validation_name)
 
 
-def _read_task(task: Task | None, config: DataConfig) -> _Texts:
-    assert task, "checked with the configuration"
-    train, *parts = (
-        sources.read_task(task, split, config.data_dir or None)
-        for split in (task.train, *task.validation)
-    )
-    return _Texts(
-        train,
-        dict(zip(task.validation, parts)),
-        f"{task.name}, {task.train}",
-        f"{task.name}, {' and '.join(task.validation)}",
-    )
+def _read_task(config: DataConfig) -> _Texts:
+    task, data_dir = tasks.find(config.task), config.data_dir or None
+    splits = task.train, *task.validation
+    train, *held_out = (sources.read_task(task, each, data_dir) for each in splits)
+    validation_name = f"{task.name}, {' and '.join(task.validation)}"
+    parts = dict(zip(task.validation, held_out))
+    return _Texts(train, parts, f"{task.name}, {task.train}", validation_name)
 
 
 def _read_unlabelled(config: DataConfig) -> list[Example]:
-    file = config.unlabelled_file
+    file, columns = config.unlabelled_file, _columns(config, config.columns)
     if not file:
         return []
-    columns = {} if readers.format_of(file) == "txt" else _columns(config)
-    named = _names(config.columns)
-    rows = sources.read_file(file, columns=named, labelled=False, **columns)
+    if readers.format_of(file) == "txt":
+        columns = {"columns": columns["columns"]}
+    rows = sources.read_file(file, labelled=False, **columns)
     examples = list(readers.without_bad(rows, file))
     if not examples:
         raise UserError(f"{file} holds no text")
     return examples
 
 
-def _columns(config: DataConfig) -> dict[str, Any]:
-    pair = config.text_pair_column or None
-    return {"text": config.text_column or None, "text_pair": pair}
+def _columns(config: DataConfig, names: str) -> dict[str, Any]:
+    """Returns arguments of `sources.read_file` for a file with columns of these names.
 
-
-def _names(columns: str) -> list[str] | None:
-    return columns.split(",") if columns else None
+    Without names, the file has a header line.
+    """
+    return {
+        "text": config.text_column or None,
+        "text_pair": config.text_pair_column or None,
+        "columns": names.split(",") if names else None,
+    }
 
 
 def _without(
-    texts: Sequence[Example], held_out: Sequence[Example], name: str
+    texts: Sequence[Example], held_out: Sequence[Example], source: str
 ) -> list[Example]:
     known = {(example.text, example.text_pair) for example in held_out}
     kept = [e for e in texts if (e.text, e.text_pair) not in known]
     if not kept:
-        raise UserError(f"{name}: every text is held out too")
+        raise UserError(f"{source}: every text is held out too")
     if len(kept) < len(texts):
-        warn(f"{name}: dropped {len(texts) - len(kept)} texts that are held out too")
+        warn(f"{source}: dropped {len(texts) - len(kept)} texts that are held out too")
     return kept
-
-
-def _tokenizer(
-    config: DataConfig, workdir: pathlib.Path, train: Sequence[Example]
-) -> Tokenizer:
-    if config.tokenizer:
-        return Tokenizer.load(config.tokenizer)
-    texts = [text for e in train for text in (e.text, e.text_pair) if text]
-    return train_tokenizer(texts, config.vocab_size, workdir / "tokenizer")

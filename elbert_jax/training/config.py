@@ -59,13 +59,20 @@ class FineTuningConfig:
     head_learning_rate: float
 
     def __post_init__(self):
-        if self.heads_only and not (self.init and self.method.freezes):
-            able = ", ".join(m.name for m in methods.METHODS.values() if m.freezes)
+        method = self.method
+        if self.heads_only and not (self.init and method.freezes):
+            able = methods.names(lambda other: other.freezes)
             raise UserError(
                 "config.epochs is 0, which trains only the exit heads of a fine-tuned "
                 f"model: only {able} can, and config.init must name it"
             )
-        self.criterion(1)
+        if self.data.unlabelled_file and not method.distils:
+            able = methods.names(lambda other: other.distils)
+            raise UserError(
+                f"config.data.unlabelled_file is of no use to {method.name}; it is to "
+                f"{able}"
+            )
+        self.criterion(1)  # raises if config.exit is wrong
 
     @property
     def heads_only(self) -> bool:
@@ -81,26 +88,15 @@ class FineTuningConfig:
 
 
 def fine_tuning(config: Config) -> FineTuningConfig:
-    """Parses the configuration of a fine-tuning run.
-
-    Raises:
-      UserError: names the value that cannot be used.
-    """
+    """Parses `configs/default.py`; a UserError names the value that cannot be used."""
     tokenizer = config.data.tokenizer or config.init
-    method = methods.find(config.method, config.weighting)
-    if config.data.unlabelled_file and not method.distils:
-        able = ", ".join(m.name for m in methods.METHODS.values() if m.distils)
-        raise UserError(
-            f"config.data.unlabelled_file is of no use to {method.name}; it is to "
-            f"{able}"
-        )
     return section(
         FineTuningConfig,
         config,
         loop=section(LoopConfig, config),
         data=section(DataConfig, config.data, "config.data", tokenizer=tokenizer),
         model=_set_values(config.model),
-        method=method,
+        method=methods.find(config.method, config.weighting),
         exit=config.exit.to_dict(),
     )
 
@@ -141,11 +137,7 @@ class PretrainingConfig:
 
 
 def pretraining(config: Config) -> PretrainingConfig:
-    """Parses the configuration of a pretraining run.
-
-    Raises:
-      UserError: names the value that cannot be used.
-    """
+    """Parses `configs/pretrain_default.py`; see `fine_tuning`."""
     data, seed = config.data, config.seed
     tokenizer = data.tokenizer or config.init
     return section(
@@ -240,11 +232,7 @@ def _set_values(config: Config) -> dict[str, Any]:
 
 
 def albert_config(model: Mapping[str, Any], **others: Any) -> AlbertConfig:
-    """Returns the shape that `config.model` and other fields describe.
-
-    Raises:
-      UserError: names the value that cannot be used.
-    """
+    """Returns the shape that `config.model` and other fields describe, or UserError."""
     try:
         return AlbertConfig(**model, **others)
     except (TypeError, ValueError) as error:

@@ -72,9 +72,9 @@ class ExitLoss:
     def bind(self, config: AlbertConfig) -> Loss:
         """Returns the loss of `{"model": Albert's parameters, "t": ELBERT's t_i}`.
 
-        A model of a single layer has no `"t"`. The metrics are `layer_loss`,
-        `layer_weight` and `layer_accuracy`, or `layer_agreement` with the last layer
-        if distilled: [D] each.
+        A model of a single layer has no `"t"`. The metrics, [D] each: `layer_loss`,
+        `layer_weight`, and `layer_accuracy` or, if distilled, `layer_agreement` with
+        the last layer.
         """
         single = losses.initial_t(1)
 
@@ -126,35 +126,30 @@ class Method:
 
 
 _BACKBONE = ExitLoss("backbone", "last")  # ordinary fine-tuning
-_HEADS_FROM_LABELS = ExitLoss("heads")
-_HEADS_FROM_TEACHER = ExitLoss("heads", distilled=True)
+_SELF_DISTILLATION = _BACKBONE, ExitLoss("heads", distilled=True)
 
 
 def _entropy(_: int) -> Criterion:
     return Entropy(normalised=True)
 
 
-METHODS = {
-    method.name: method
-    for method in (
-        Method(
-            "elbert",
-            "shared",
-            (ExitLoss("all", "elbert"),),
-            lambda _: ConfidenceWindow(),
-        ),
-        Method("plain", "shared", (_BACKBONE,), FixedDepth),
-        Method(
-            "pabee", "linear", (ExitLoss("all", "depth", True),), lambda _: Patience()
-        ),
-        Method(
-            "deebert", "pooler", (_BACKBONE, _HEADS_FROM_LABELS), lambda _: Entropy()
-        ),
-        Method("fastbert", "attention", (_BACKBONE, _HEADS_FROM_TEACHER), _entropy),
-        Method("sustainable_kl", "mlp", (_BACKBONE, _HEADS_FROM_TEACHER), _entropy),
-        Method("sustainable_count", "mlp", (ExitLoss("all"),), lambda _: Count()),
-    )
-}
+_ALL = (
+    Method(
+        "elbert", "shared", (ExitLoss("all", "elbert"),), lambda _: ConfidenceWindow()
+    ),
+    Method("plain", "shared", (_BACKBONE,), FixedDepth),
+    Method("pabee", "linear", (ExitLoss("all", "depth", True),), lambda _: Patience()),
+    Method("deebert", "pooler", (_BACKBONE, ExitLoss("heads")), lambda _: Entropy()),
+    Method("fastbert", "attention", _SELF_DISTILLATION, _entropy),
+    Method("sustainable_kl", "mlp", _SELF_DISTILLATION, _entropy),
+    Method("sustainable_count", "mlp", (ExitLoss("all"),), lambda _: Count()),
+)
+METHODS = {method.name: method for method in _ALL}
+
+
+def names(test: Callable[[Method], bool]) -> str:
+    """Returns the names of the methods that pass a test, for error messages."""
+    return ", ".join(method.name for method in METHODS.values() if test(method))
 
 
 def find(name: str, weighting: str = "") -> Method:
@@ -169,8 +164,7 @@ def find(name: str, weighting: str = "") -> Method:
     if not weighting:
         return method
     if not method.weighs:
-        able = ", ".join(other.name for other in METHODS.values() if other.weighs)
+        able = names(lambda other: other.weighs)
         raise UserError(f"config.weighting is of no use to {name}; it is to {able}")
-    (joint,) = method.losses
-    joint = dataclasses.replace(joint, weighting=weighting)
+    joint = dataclasses.replace(method.losses[0], weighting=weighting)
     return dataclasses.replace(method, losses=(joint,))

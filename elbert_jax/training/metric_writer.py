@@ -1,9 +1,8 @@
 """Training metrics in `metrics.jsonl` and TensorBoard event files."""
 
-import contextlib
 import pathlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,23 +10,13 @@ import orjson
 
 from elbert_jax import filesystem
 
+# tensorboardX imports torch if it can, which takes seconds: None makes that fail.
+_modules: dict[str, Any] = sys.modules
+_torch = _modules.setdefault("torch", None)
+import tensorboardX  # noqa: E402
 
-@contextlib.contextmanager
-def _hidden(name: str) -> Iterator[None]:
-    """Makes the import of a module fail, unless it is imported already."""
-    modules: dict[str, Any] = sys.modules
-    if name in modules:
-        yield
-    else:
-        modules[name] = None
-        try:
-            yield
-        finally:
-            del modules[name]
-
-
-with _hidden("torch"):  # tensorboardX imports it if it can, which takes seconds
-    import tensorboardX
+if _torch is None:
+    del _modules["torch"]
 
 
 class MetricWriter:

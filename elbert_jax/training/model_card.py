@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from elbert_jax.data.token_store import TokenStore
 from elbert_jax.data.training_data import TrainingData
 from elbert_jax.model.config import AlbertConfig
 from elbert_jax.tables import markdown
@@ -23,10 +24,10 @@ def render(
     Args:
       model: the model's shape.
       data: the texts of the run.
-      report: of `curve.report` on the held-out texts, with their `parts`.
-      exit: the exit criterion of the report, as `Criterion.to_dict` gives it.
+      report: `curve.report` of the held-out texts, and as `parts` their `curve.scores`.
+      exit: the exit criterion as JSON.
       step: the training step of the exported parameters.
-      config: of the run.
+      config: the run's.
     """
     start = f"from {config.init}" if config.init else "from scratch, not pretrained"
     depth, metric = model.num_hidden_layers, config.metric or data.metric
@@ -34,22 +35,19 @@ def render(
     weighting = f" (weights: {config.weighting})" if config.weighting else ""
     unlabelled = len(data.unlabelled)
     more = f", and {unlabelled:,} without labels" if unlabelled else ""
-    parts = [
-        [f"{name}: {row[0]}", *row[1:]]
-        for name, part in report["parts"].items()
-        for row in _scores(part, depth)
+    rows = _scores("", report, depth)
+    for name, part in report["parts"].items():
+        rows += _scores(f"{name}: ", part, depth)
+    scores = markdown(["", *report["full_depth"], "mean exit layer", "FLOPs"], rows)
+    header = ["stage 2", "delta", metric, "mean exit layer", "layers", "FLOPs"]
+    formats = {"criterion": "", "delta": "", metric: ".4f"}
+    formats |= {"mean_exit_layer": ".2f", "layer_ratio": ".3f", "flops_ratio": ".3f"}
+    rows = [
+        [format(r[name], f) for name, f in formats.items()] for r in report["curve"]
     ]
-    scores = markdown(
-        ["", *report["full_depth"], "mean exit layer", "FLOPs"],
-        _scores(report, depth) + parts,
-    )
-    curve = markdown(
-        ["stage 2", "delta", metric, "mean exit layer", "layers", "FLOPs"],
-        (_curve_row(row, metric) for row in report["curve"]),
-    )
-    layers = markdown(
-        ["layer", "accuracy"], enumerate(map(_number, report["layer_accuracy"]), 1)
-    )
+    curve = markdown(header, rows)
+    accuracy = enumerate(report["layer_accuracy"], start=1)
+    layers = markdown(["layer", "accuracy"], ((n, f"{a:.4f}") for n, a in accuracy))
     return f"""---
 library_name: elbert_jax
 pipeline_tag: text-classification
@@ -94,10 +92,8 @@ relative to full depth. "none" is stage 1 alone.
 def render_pretrained(
     model: AlbertConfig,
     config: PretrainingConfig,
-    *,
     phases: Sequence[Phase],
-    documents: int,
-    tokens: int,
+    store: TokenStore,
     effort: tuple[int, float],
     scores: Mapping[str, float],
 ) -> str:
@@ -105,10 +101,9 @@ def render_pretrained(
 
     Args:
       model: the model's shape.
-      config: of the run.
-      phases: of the run, with the model's depth in place of 0.
-      documents: number of documents in the text files.
-      tokens: number of tokens in them.
+      config: the run's.
+      phases: its phases, with the model's depth in place of 0.
+      store: its text, held-out documents included.
       effort: tokens seen in training, and seconds spent.
       scores: on held-out documents, at the depth of the last phase.
     """
@@ -126,8 +121,8 @@ pipeline_tag: fill-mask
 # ALBERT, pretrained on {", ".join(names)}
 
 - Trained {start} on masked tokens and sentence order; seed {config.loop.seed}.
-- {documents:,} documents of {tokens:,} tokens, {config.text.held_out:.0%} of the
-  documents held out.
+- {len(store):,} documents of {len(store.tokens):,} tokens, \
+{config.text.held_out:.0%} of the documents held out.
 - {seen:,} tokens seen in {config.steps:,} steps; {seconds / 3600:.2f} hours.
 - {model.num_hidden_layers} layers that share their weights, hidden size
   {model.hidden_size}, a vocabulary of {model.vocab_size:,} tokens, weights stored as
@@ -145,25 +140,11 @@ Fine-tune it: `python -m elbert_jax.train --config=... --config.init=DIR`.
 """
 
 
-def _scores(report: Mapping[str, Any], depth: int) -> list[list[Any]]:
+def _scores(prefix: str, report: Mapping[str, Any], depth: int) -> list[list[Any]]:
+    """Returns the scores at full depth and with early exit, as rows of a table."""
     full, point = report["full_depth"], report["at_exit"]
     exits = [f"{point['mean_exit_layer']:.2f}", f"{point['flops_ratio']:.3f}"]
     return [
-        ["full depth", *map(_number, full.values()), depth, 1],
-        ["early exit", *(_number(point[name]) for name in full), *exits],
+        [f"{prefix}full depth", *(f"{x:.4f}" for x in full.values()), depth, 1],
+        [f"{prefix}early exit", *(f"{point[name]:.4f}" for name in full), *exits],
     ]
-
-
-def _curve_row(row: Mapping[str, Any], metric: str) -> list[Any]:
-    return [
-        row["criterion"],
-        row["delta"],
-        _number(row[metric]),
-        f"{row['mean_exit_layer']:.2f}",
-        f"{row['layer_ratio']:.3f}",
-        f"{row['flops_ratio']:.3f}",
-    ]
-
-
-def _number(value: float) -> str:
-    return f"{value:.4f}"

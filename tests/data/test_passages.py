@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elbert_jax.data import passages
+from elbert_jax.data import passages, pretraining_text
 from elbert_jax.data.passages import Passages, Plan, Vocabulary
 from elbert_jax.data.token_store import TokenStore
 from elbert_jax.errors import UserError
@@ -127,10 +127,10 @@ def test_epochs_and_seeds_differ(size):
 
 
 def test_held_out_documents_never_occur_in_training():
-    train, held_out = passages.held_out(100, 0.1, seed=3)
+    train, held_out = pretraining_text.held_out(100, 0.1, seed=3)
     assert len(held_out) == 10 and sorted([*train, *held_out]) == list(range(100))
-    np.testing.assert_array_equal(held_out, passages.held_out(100, 0.1, 3)[1])
-    assert [len(part) for part in passages.held_out(2, 0.9, 0)] == [1, 1]
+    np.testing.assert_array_equal(held_out, pretraining_text.held_out(100, 0.1, 3)[1])
+    assert [len(part) for part in pretraining_text.held_out(2, 0.9, 0)] == [1, 1]
     batches = passages.train_iterator([Plan(pack([20] * 100, 16, train), 8, 50)], 0)
     assert {(token - 5) // 20 for token in first_tokens(batches)} == set(train)
 
