@@ -20,7 +20,6 @@ import abc
 import copy
 import dataclasses
 import functools
-import numbers
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -66,7 +65,9 @@ class Criterion(abc.ABC):
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value = _plain(getattr(self, field.name))
+            value = getattr(self, field.name)
+            if isinstance(value, np.generic):
+                value = vars(self)[field.name] = value.item()
             if required := _requirement(field, value):
                 name = f"{self.name}.{field.name}"
                 raise ValueError(f"{name} is {value!r}; it must be {required}")
@@ -141,13 +142,12 @@ class Criterion(abc.ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """Returns a JSON-able description that `registry.from_dict` reads back."""
-        fields = {name: _plain(value) for name, value in vars(self).items()}
-        return {"name": self.name} | fields
+        return {"name": self.name} | vars(self)
 
 
-def static(default: Any, *, least: int = 0) -> Any:
+def static(default: Any, **metadata: Any) -> Any:
     """Declares a field on which the compiled program depends."""
-    return dataclasses.field(default=default, metadata={"static": True, "least": least})
+    return dataclasses.field(default=default, metadata=metadata | {"static": True})
 
 
 def _names(kind: type[Criterion]) -> tuple[list[str], list[str]]:
@@ -179,16 +179,11 @@ def _requirement(field: dataclasses.Field[Any], value: Any) -> str:
         return ""
     if field.type is bool:
         return "" if isinstance(value, bool) else "true or false"
-    kind, noun = numbers.Integral, "whole number"
-    if field.type is float:
-        kind, noun = numbers.Real, "number"
-    least = field.metadata.get("least", 0)
-    number = isinstance(value, kind) and not isinstance(value, bool)
-    return "" if number and value >= least else f"a {noun} >= {least}"
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
+    real, least = field.type is float, field.metadata.get("least", 0)
+    number = isinstance(value, float | int if real else int)
+    if number and not isinstance(value, bool) and value >= least:
+        return ""
+    return f"a {'number' if real else 'whole number'} >= {least}"
 
 
 def first_rule(*fired: Bool[Array, " B"]) -> Int[Array, " B"]:
