@@ -1,14 +1,10 @@
 """One text's trace through the layers: outputs, rules and the attention of [CLS].
 
 Attention weights are computed here and nowhere else, from a layer's own queries and
-keys; the model never stores them.
+keys; the model never stores them. (ELBERT, ICASSP 2021, Figs. 4 and 5)
 
 Letters: B texts, L tokens, T segments of a text, H hidden size, N attention heads,
 D layers, C classes.
-
-References:
-    Xie et al., "ELBERT: Fast ALBERT with Confidence-Window Based Early Exit",
-    ICASSP 2021, Section 4.5, Figs. 4 and 5; Figs. 8 and 9 of the journal's version.
 """
 
 import dataclasses
@@ -79,7 +75,7 @@ class Trace:
         return self.attention.cumsum(0)
 
     def largest(self, amounts: Float[np.ndarray, "D T"]) -> float:
-        """Returns the largest amount at a segment of the text itself."""
+        """Returns the largest amount at a segment that is no [CLS] or [SEP]."""
         own = [segment.word is not None for segment in self.segments]
         return float(amounts[:, own].max(initial=0.0)) or 1.0
 
@@ -147,8 +143,9 @@ def trace(
     logits, attention = (np.asarray(each)[:, 0] for each in both)
     if not np.isfinite(logits).all():
         layer = int(np.isfinite(logits).all(1).argmin()) + 1
-        told = f"the logits of layer {layer} are not finite"
-        raise UserError(f"{told}: check the model's weights")
+        raise UserError(
+            f"the logits of layer {layer} are not finite: check the model's weights"
+        )
     at_exit = exits.exit_layer(criterion, logits[:, None])
     texts = (text,) if text_pair is None else (text, text_pair)
     kept = np.bincount(encoded.types)[: len(texts)] - [2, 1][: len(texts)]

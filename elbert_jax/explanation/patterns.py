@@ -1,10 +1,6 @@
-"""Texts that show what early exit does: the patterns of the ELBERT paper.
+"""Texts that show what early exit does: the patterns of ELBERT's Section 4.5.
 
 Letters: M texts, D layers, C classes.
-
-References:
-    Xie et al., "ELBERT: Fast ALBERT with Confidence-Window Based Early Exit",
-    ICASSP 2021, Section 4.5.
 """
 
 from collections.abc import Sequence
@@ -66,9 +62,10 @@ def collect(
     found = find(classifier.every_layer(encoded), encoded.labels, classifier.exit)
     sections = {}
     for name, rows in found.items():
-        traces = sections[f"{name}: {len(rows):,} of {len(examples):,} texts"] = []
+        traces = []
         for row in rows[:most]:
             given, label = examples[row], labels[encoded.labels[row]]
             texts = given.text, given.text_pair
             traces.append(inspection.trace(classifier, *texts, label))
+        sections[f"{name}: {len(rows):,} of {len(examples):,} texts"] = traces
     return sections

@@ -66,8 +66,8 @@ def confirm(
     expected = [exits.exit_layer(each, logits) for each in criteria]
     expected = jax.tree.map(np.asarray, expected)
     moved = [0] * len(criteria)
-    total = (len(criteria) + 1) * (repeats + 1)
-    bar = tqdm.tqdm(total=total, unit="run", leave=False, disable=None)
+    runs = (len(criteria) + 1) * (repeats + 1)
+    bar = tqdm.tqdm(total=runs, unit="run", leave=False, disable=None)
 
     def full_depth() -> Predictions:
         bar.update()
@@ -86,9 +86,10 @@ def confirm(
     texts, full = len(encoded), timed["full depth"].median
     facts = []
     for number in calls:
-        seconds, edge = timed[number].median, int(near[number].sum())
+        seconds = timed[number].median
         speeds = texts / seconds, texts / full, seconds / full
-        facts.append(dict(zip(FACTS, (*speeds, edge, moved[number]))))
+        counts = int(near[number].sum()), moved[number]
+        facts.append(dict(zip(FACTS, speeds + counts, strict=True)))
     return facts
 
 

@@ -63,11 +63,6 @@ def grid(criterion: Criterion, config: AlbertConfig) -> list[Criterion]:
 def replay(run: Run, window: int) -> list[Row]:
     """Returns a row for every criterion at every point of its grid.
 
-    A row holds the run (`set`, `model`, `method`, `seed`), the criterion (`criterion`,
-    its `window`, the `parameter` that its grid varies, that `value`), the `score` and
-    its `metric`, the costs of `curve.at_exit`, `exit`, the criterion in full, and keys
-    for what `confirmation.confirm` adds.
-
     A plain model has one point, its last layer. A fixed depth costs what a model of
     that depth does, with one head at its end.
     """
@@ -88,15 +83,18 @@ def _row(run: Run, criterion: Criterion) -> Row:
         at_exit["flops_ratio"] = run.cost(short) / run.cost(run.config)
     variant, window = criterion.variant
     return {
-        **{name: getattr(run, name) for name in ("set", "model", "method", "seed")},
+        "set": run.set,
+        "model": run.model,
+        "method": run.method,
+        "seed": run.seed,
         "criterion": variant,
         "window": window,
-        "parameter": criterion.varies,
+        "parameter": criterion.varies,  # by its grid
         "value": getattr(criterion, criterion.varies),
         "metric": run.metric,
         "score": at_exit[run.metric],
         **{cost: at_exit[cost] for cost in _COSTS},
-        **dict.fromkeys(confirmation.FACTS),
+        **dict.fromkeys(confirmation.FACTS),  # for what the engine tells
         **{detail: at_exit[detail] for detail in DETAILS},
         "exit": criterion.to_dict(),
     }

@@ -95,10 +95,11 @@ def criteria(path: pathlib.Path, rows: Sequence[Row], window: int) -> None:
         fixed = select(rows, method=method, criterion="fixed_depth")
         alone, others = [_stars("all texts at layer k", fixed, "0.6")], []
         for ((name,), points), look in zip(groups(ours, "criterion"), _looks()):
+            called = name.replace("_", " ")
             if name in elbert:
-                alone.append(Line(name, points, look))
+                alone.append(Line(called, points, look))
             else:
-                others.append(Line(name, points, look | {"linestyle": "--"}))
+                others.append(Line(called, points, look | {"linestyle": "--"}))
         title = f"{method}, W = {window}"
         panels.append(Panel(title, metric, alone))
         panels.append(Panel(title, metric, [alone[0], *others]))
@@ -173,7 +174,7 @@ def _draw(
     columns: int = 3,
     sharey: str = "row",
 ) -> None:
-    """Writes a picture; `rows` hold those of full depth, where lines end."""
+    """Draws the panels; `rows` hold those of full depth, where lines end."""
     figure, grid = plots.panels(len(panels), columns, sharey=sharey)
     ticks = [1 / x for x in _AXIS_SPEED_UPS], [f"{x:g}x" for x in _AXIS_SPEED_UPS]
     for axes, panel in zip(grid, panels):

@@ -1,7 +1,7 @@
 """Score against compute: rows of a sweep as curves over seeds, and as tables.
 
 A row is one criterion at one point of its grid, replayed for one model on one set: see
-`replay.replay`. Rows that differ only in their seed belong together.
+`replay`. Rows that differ only in their seed belong together.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
