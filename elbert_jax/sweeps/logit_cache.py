@@ -5,10 +5,12 @@ import pathlib
 
 import jax
 import numpy as np
+import tqdm
 from jaxtyping import Float
 
 from elbert_jax import errors, filesystem
 from elbert_jax.data.encoded import Encoded
+from elbert_jax.inference.classifier import Classifier
 from elbert_jax.model.albert import Params
 from elbert_jax.model.config import AlbertConfig
 
@@ -26,21 +28,25 @@ def path(
     return folder / f"{digest.hexdigest()}.npz"
 
 
-def read(path: pathlib.Path) -> Float[np.ndarray, "D M C"] | None:
-    """Returns the logits in a file; None if it does not exist or is damaged."""
-    if not path.exists():
-        return None
-    try:
-        with path.open("rb") as file, np.load(file) as archive:
-            return archive["logits"]  # zip archives check their own checksums
-    except Exception as error:  # a damaged archive may raise anything
-        errors.warn(f"{path} is damaged and will be rewritten: {error}")
-        return None
+def every_layer(
+    classifier: Classifier, encoded: Encoded, folder: pathlib.Path
+) -> Float[np.ndarray, "D M C"]:
+    """Returns the logits of M texts: from the folder, or computed and written there.
 
-
-def write(path: pathlib.Path, logits: Float[np.ndarray, "D M C"]) -> None:
-    """Writes the file, whole or not at all; raises UserError where it cannot."""
-    with filesystem.writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with filesystem.replacing(path) as file:  # given a name, numpy adds a suffix
-        np.savez(file, logits=logits)
+    A damaged file is rewritten. Raises UserError where it cannot be.
+    """
+    file = path(folder, classifier.config, classifier.params, encoded)
+    if file.exists():
+        try:
+            with file.open("rb") as opened, np.load(opened) as archive:
+                logits = archive["logits"]  # zip archives check their own checksums
+            tqdm.tqdm.write(f"the logits of {len(encoded):,} texts are in {file}")
+            return logits
+        except Exception as error:  # a damaged archive may raise anything
+            errors.warn(f"{file} is damaged and will be rewritten: {error}")
+    logits = classifier.every_layer(encoded)
+    with filesystem.writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with filesystem.replacing(file) as opened:  # given a name, numpy adds a suffix
+        np.savez(opened, logits=logits)
+    return logits

@@ -71,6 +71,8 @@ def sweep(
     for number in tqdm.trange(len(models), unit="model", disable=None):
         classifier = Classifier.from_pretrained(models[number], slots=plan.slots)
         encoded = _encode(classifier, sets[number], encodings)
+        logits = logit_cache.every_layer(classifier, encoded, plan.cache)
+        labels, lengths = encoded.labels, encoded.lengths
         run = Run(
             model=models[number],
             method=methods[number],
@@ -78,7 +80,7 @@ def sweep(
             set=sets[number].name,
             metric=sets[number].metric,
             own=_own(classifier.exit, methods[number]),
-            outputs=_every_layer(classifier, encoded, plan.cache, models[number]),
+            outputs=LayerOutputs(classifier.config, logits, labels, lengths),
         )
         ours = replay.replay(run, plan.window)
         due = _due(ours, run, plan, confirmed)
@@ -103,20 +105,6 @@ def _encode(
     if key not in encodings:
         encodings[key] = corpus.encode(tokenizer, texts.examples, labels, length)
     return encodings[key]
-
-
-def _every_layer(
-    classifier: Classifier, encoded: Encoded, cache: pathlib.Path, model: str
-) -> LayerOutputs:
-    config, params = classifier.config, classifier.params
-    path = logit_cache.path(cache, config, params, encoded)
-    logits = logit_cache.read(path)
-    if logits is not None:
-        tqdm.tqdm.write(f"{model}: the logits of {len(encoded):,} texts are in {path}")
-    else:
-        logits = classifier.every_layer(encoded)
-        logit_cache.write(path, logits)
-    return LayerOutputs(config, logits, encoded.labels, encoded.lengths)
 
 
 def _own(exit: Criterion, method: str) -> str:

@@ -16,21 +16,16 @@ def encoded(classifier):
     return Encoded.build(classifier.tokenizer, ["bank", "sales fell", "profit rose"])
 
 
-def make(path, classifier, encoded):
-    logits = classifier.every_layer(encoded)
-    logit_cache.write(path, logits)
-    return logits
-
-
-def test_what_is_written_is_read(classifier, encoded, tmp_path):
-    config = classifier.config
-    path = logit_cache.path(tmp_path / "a" / "b", config, classifier.params, encoded)
-    assert logit_cache.read(path) is None
-    want = make(path, classifier, encoded)
-    got = logit_cache.read(path)
-    assert got is not None
+def test_what_is_written_is_read(classifier, encoded, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "a" / "b"
+    want = logit_cache.every_layer(classifier, encoded, folder)
+    path = logit_cache.path(folder, classifier.config, classifier.params, encoded)
+    assert list(folder.iterdir()) == [path]
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(classifier, "every_layer", None)
+    got = logit_cache.every_layer(classifier, encoded, folder)
     np.testing.assert_array_equal(got, want)
-    assert list(path.parent.iterdir()) == [path]
+    assert f"the logits of 3 texts are in {path}" in capsys.readouterr().out
 
 
 def test_another_model_or_text_is_another_file(classifier, encoded, tmp_path):
@@ -50,22 +45,22 @@ def test_another_model_or_text_is_another_file(classifier, encoded, tmp_path):
     assert len({path, *(logit_cache.path(tmp_path, *each) for each in others)}) == 4
 
 
-def test_a_damaged_file_counts_as_none(classifier, encoded, tmp_path, capsys):
-    path = tmp_path / "logits.npz"
-    make(path, classifier, encoded)
+def test_a_damaged_file_is_rewritten(classifier, encoded, tmp_path, capsys):
+    want = logit_cache.every_layer(classifier, encoded, tmp_path)
+    [path] = tmp_path.iterdir()
     whole = path.read_bytes()
     middle = len(whole) // 2
     flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
     for damaged in (b"", whole[:-40], flipped, b"PK no archive"):
         path.write_bytes(damaged)
-        assert logit_cache.read(path) is None
+        got = logit_cache.every_layer(classifier, encoded, tmp_path)
+        np.testing.assert_array_equal(got, want)
         told = capsys.readouterr().err
-        assert "logits.npz is damaged" in told and told.count("\n") == 1
-    path.write_bytes(whole)
-    assert logit_cache.read(path) is not None
+        assert f"{path.name} is damaged" in told and told.count("\n") == 1
+        assert path.read_bytes() == whole
 
 
 def test_a_folder_that_cannot_be_is_told_in_one_line(classifier, encoded, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
-        make(tmp_path / "file" / "logits.npz", classifier, encoded)
+        logit_cache.every_layer(classifier, encoded, tmp_path / "file" / "cache")
