@@ -15,9 +15,8 @@ import tempfile
 from absl import flags
 
 from elbert_jax import filesystem, machine
-from elbert_jax.benchmarking import drawn, runner, speed_plots, workload
+from elbert_jax.benchmarking import parts, speed_plots, workload
 from elbert_jax.benchmarking.bench import Bench
-from elbert_jax.benchmarking.parts import PARTS
 from elbert_jax.benchmarking.peers import PEERS
 from elbert_jax.benchmarking.record import Record
 from elbert_jax.benchmarking.suite import SUITES
@@ -25,11 +24,13 @@ from elbert_jax.cli import app
 from elbert_jax.errors import UserError
 
 _SUITE = flags.DEFINE_enum("suite", "quick", list(SUITES), "How much is measured.")
-_PARTS = flags.DEFINE_list("parts", None, f"All, or some of {','.join(PARTS)}.")
+_PARTS = flags.DEFINE_list("parts", list(parts.PARTS), "Which parts are measured.")
 _MODEL = flags.DEFINE_string("model", None, "Model directory, or hub id.")
 _FILE = flags.DEFINE_string("file", None, "Labelled .tsv .csv .jsonl or .parquet.")
-_SHAPE = flags.DEFINE_enum("shape", None, list(drawn.SHAPES), "Of the random model.")
-_MIX = flags.DEFINE_enum("mix", "sst2", list(drawn.MIXES), "Lengths of random texts.")
+_SHAPE = flags.DEFINE_enum("shape", None, list(workload.SHAPES), "Of the random model.")
+_MIX = flags.DEFINE_enum(
+    "mix", "sst2", list(workload.MIXES), "Lengths of random texts."
+)
 _TOKENIZER = flags.DEFINE_string("tokenizer", None, "Directory, for a random model.")
 _DTYPE = flags.DEFINE_enum("dtype", None, ("float32", "bfloat16"), "Of matmuls.")
 _TEXTS = flags.DEFINE_integer("max_texts", None, "Texts in the part systems.", 1)
@@ -53,24 +54,24 @@ def main(argv):
     suite = SUITES[_SUITE.value].changed(
         texts=_TEXTS.value,
         slots=int(slots) if slots and slots.isdigit() else slots,
-        mixes=() if _FILE.value else None,
         **{flag.name: flag.value for flag in changes},
     )
-    parts = runner.choose(_PARTS.value, suite)
+    parts.check_names("parts", _PARTS.value, parts.PARTS)
+    parts.check_names("peers", suite.peers, PEERS)
     if _MODEL.value and _FILE.value:
         load = workload.Labelled(_MODEL.value, _FILE.value, suite.dtype, _TEXTS.value)
-        count, shape = len(load.encoded), drawn.shape_name(load.config)
-        suite = suite.changed(shape=shape, texts=count, queues=(("", count),))
+        count = len(load.encoded)
+        suite = suite.changed(shape=_MODEL.value, texts=count, queues=(("", count),))
     elif _MODEL.value or _FILE.value:
         raise UserError("--model=DIR and --file=FILE go together")
     else:
-        load = drawn.Drawn(suite.shape, suite.dtype, _MIX.value, _TOKENIZER.value)
+        load = workload.Drawn(suite.shape, suite.dtype, _MIX.value, _TOKENIZER.value)
     source = {flag.name: flag.value for flag in (_MODEL, _FILE, _MIX, _TOKENIZER)}
     record = Record(_JSON.value, source, suite, machine.describe())
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(load, suite, folder)
         print(f"{record.title}; peak matmul: {bench.peak / 1e9:,.0f} GFLOP/s")
-        complete = runner.run(bench, record, parts)
+        complete = parts.run(bench, record, _PARTS.value)
     print(f"\n{record.ratios()}")
     if _PLOTS.value:
         speed_plots.draw(_PLOTS.value, record.data["rows"], record.title)

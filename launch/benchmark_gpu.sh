@@ -54,9 +54,9 @@ measure() { # SHAPE DTYPE FLAG...
 }
 
 measure large bfloat16
-measure base bfloat16 --parts=systems,queue,large,mixes
-measure large float32 --parts=systems,queue,large,mixes --peers=eager,sdpa
-measure base float32 --parts=systems,queue,large,mixes --peers=eager,sdpa
+measure base bfloat16 --parts=systems,queue,large
+measure large float32 --parts=systems,queue,large --peers=eager,sdpa
+measure base float32 --parts=systems,queue,large --peers=eager,sdpa
 if [ "$status" -ne 0 ] && [ "$status" -ne 2 ]; then
   echo "not finished: call it again to continue"
 fi

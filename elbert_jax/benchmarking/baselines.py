@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array
 
 from elbert_jax.data import batching
-from elbert_jax.data.batching import Batch, MaxBatchSize
+from elbert_jax.data.batching import Batch
 from elbert_jax.data.encoded import Encoded
 from elbert_jax.exits import Criterion
 from elbert_jax.inference import engine, slots
@@ -31,28 +31,26 @@ _SIZES = 8  # of a shrinking batch; each compiles
 
 
 def _batches(
-    classifier: Classifier, encoded: Encoded, max_batch_size: MaxBatchSize | None = None
+    classifier: Classifier, encoded: Encoded
 ) -> Iterator[tuple[np.ndarray, int]]:
     lengths = classifier.finest_lengths(encoded.lengths)
-    most = max_batch_size or batching.max_batch_size(classifier.slots, _MIN_BATCH)
+    most = batching.max_batch_size(classifier.slots, _MIN_BATCH)
     return batching.cut(encoded.lengths, lengths, most)
 
 
-def static_batches(
-    classifier: Classifier, encoded: Encoded, max_batch_size: MaxBatchSize | None = None
-) -> Predictions:
+def static_batches(classifier: Classifier, encoded: Encoded) -> Predictions:
     """Predicts in batches that each run until their slowest text has exited.
 
     It is the engine on queues that are no longer than its slots.
     """
-    config, task = classifier.config, Classification(classifier.exit)
+    params, config = classifier.params, classifier.config
+    task = Classification(classifier.exit)
     predictions = Predictions.empty(config, len(encoded))
     ids, finished = np.arange(len(encoded), dtype=np.int32), []
-    for rows, length in _batches(classifier, encoded, max_batch_size):
+    for rows, length in _batches(classifier, encoded):
         texts = PaddedTexts.pad(encoded, ids, rows, length)
         queue = jax.tree.map(lambda x: x[0], texts.deal(1, len(rows)))
         empty = slots.start(config, task, len(rows), length)
-        params = classifier.params
         _, exited = engine.advance(params, empty, queue, task, config=config)
         finished.append(exited)
     for exited in finished:  # the first wait for the device
@@ -63,7 +61,7 @@ def static_batches(
 @functools.partial(jax.jit, static_argnames="config")
 def _enter(
     params: Params, batch: Batch, exit: Criterion, *, config: AlbertConfig
-) -> tuple[Array, Array, Any]:
+) -> Any:
     tokens, mask, types = batch.inputs
     state = exit.init(jnp.asarray(batch.index), config.num_labels)
     return albert.bind(config, params).embed(tokens, types), jnp.asarray(mask), state
@@ -71,7 +69,7 @@ def _enter(
 
 @functools.partial(jax.jit, static_argnames="config")
 def _deeper(
-    params: Params, texts: Any, exit: Criterion, depth: Array, *, config: AlbertConfig
+    params: Params, texts: Any, exit: Criterion, depth: Any, *, config: AlbertConfig
 ) -> tuple[Any, Array, Array]:
     model, (hidden, mask, state) = albert.bind(config, params), texts
     hidden = model.layer(hidden, mask)

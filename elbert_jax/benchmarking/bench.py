@@ -1,4 +1,4 @@
-"""The stopwatch that all parts of a benchmark share: systems, and their rows."""
+"""Systems, how a benchmark times them, and the rows that it makes of that."""
 
 import dataclasses
 import functools
@@ -45,17 +45,20 @@ class System(NamedTuple):
     encoded: Encoded
     batch_size: int | None  # texts of 16 tokens that a batch may hold
     like: str = FULL  # the system that should give the same logits
-    warm_up: Callable[[Encoded], Any] | None = None  # None: `predict`
 
 
 class Bench:
-    """Times systems on a workload, as a suite says."""
+    """Times systems on a workload, as a suite says.
+
+    Attributes:
+      peak: matmul FLOP/s of the machine, as last measured.
+    """
 
     def __init__(self, load: Workload, suite: Suite, folder: str | os.PathLike[str]):
-        """Keeps what it is given; `folder` is for the peers' model files."""
+        """Measures the peak; `folder` is for the peers' model files."""
         self.load, self.suite = load, suite
         self.peers = Peers(folder, load, suite)
-        self.peak = machine.peak_flops(suite.dtype)  # FLOP/s, as last measured
+        self.peak = machine.peak_flops(suite.dtype)
 
     def mix(self, name: str) -> str:
         """Returns the mix of this name if the workload has it, else its usual one."""
@@ -65,54 +68,43 @@ class Bench:
         return self.load.texts(self.mix(mix), count)
 
     def classifier(
-        self, *, ratio: float | None = None, slots: int | str | None = None
+        self, *, ratio: float | None = None, slots: int | None = None
     ) -> Classifier:
         """Returns the model, by default with the suite's compute ratio and slots."""
         suite = self.suite
         return self.load.classifier(ratio or suite.compute_ratio, slots or suite.slots)
 
-    def measure(
-        self, calls: Mapping[Any, Callable[[], Any]], **options: Any
-    ) -> dict[Any, Timed]:
-        """Times calls; see `timing.measure`.
+    def measure(self, calls: Mapping[Any, Callable[[], Any]]) -> dict[Any, Timed]:
+        """Times calls in turn, and with them the peak, which becomes the median.
 
-        The peak is measured in turn with them, as the speed of a shared machine
-        varies; `self.peak` is then the median.
+        The speed of a shared machine varies.
         """
         rates: list[float] = []
 
         def peak() -> None:
             rates.append(machine.peak_flops(self.suite.dtype))
 
-        timed = timing.measure({**calls, peak: peak}, self.suite.repeats, **options)
+        timed = timing.measure({**calls, peak: peak}, self.suite.repeats)
         self.peak = float(np.median(rates[1:]))  # after the warm-up
         del timed[peak]
         return timed
 
     def compare(self, systems: Sequence[System], mix: str = "") -> list[dict[str, Any]]:
-        """Times systems interleaved and returns a row of each; see `row`.
+        """Times systems in turn and returns a row of each; see `row`.
 
         Args:
           systems: one is `FULL`, on all texts that the others predict.
           mix: of the texts.
         """
-        calls, warm = {}, {}
-        for number, system in enumerate(systems):
-            calls[number] = functools.partial(system.predict, system.encoded)
-            if system.warm_up:
-                warm[number] = functools.partial(system.warm_up, system.encoded)
-        rows, config, predicted = [], self.load.config, {}
-        timed = self.measure(calls, warm=warm).values()
-        for system, each in zip(systems, timed):
-            predicted.setdefault(system.name, each.result)
-        for system, each in zip(systems, timed):
-            names: dict[str, Any] = {"system": system.name, "mix": self.mix(mix)}
-            if system.batch_size:
-                names["batch"] = system.batch_size
-            full, like = predicted[FULL], predicted[system.like]
-            numbers = row(each, config, system.encoded, self.peak, full, like)
-            rows.append(names | numbers)
-        return rows
+        calls = {it: functools.partial(it.predict, it.encoded) for it in systems}
+        timed = self.measure(calls)
+        results = {system.name: each.result for system, each in timed.items()}
+        full, config = results[FULL], self.load.config
+        return [
+            {"system": it.name, "mix": self.mix(mix), "batch": it.batch_size}
+            | row(each, config, it.encoded, self.peak, full, results[it.like])
+            for it, each in timed.items()
+        ]
 
 
 def speed(timed: Timed, texts: int) -> dict[str, Any]:
@@ -132,17 +124,17 @@ def row(
     encoded: Encoded,
     peak: float,
     full: Predictions,
-    like: Predictions | None = None,
+    like: Predictions,
 ) -> dict[str, Any]:
     """Returns the speed of a system, its agreement with full depth, and its MFU.
 
     Args:
-      timed: its predictions and times.
+      timed: its predictions for `encoded`.
       config: the model's shape.
       encoded: the texts.
       peak: matmul FLOP/s of the machine.
       full: predictions at full depth, of these texts and perhaps of more after them.
-      like: predictions whose logits should be the same, by default `full`; likewise.
+      like: likewise, those whose logits should be the same.
 
     Returns:
       Besides `speed`: `mean_exit_layer`, and `compute_ratio`, the same over D;
@@ -153,8 +145,8 @@ def row(
       `slots`, occupied rows over all rows; `kernels`, the remaining factor.
     """
     predictions: Predictions = timed.result
-    like, count = like or full, len(encoded)
-    labels, layers = predictions.logits.argmax(-1), predictions.layers
+    count, layers = len(encoded), predictions.layers
+    labels = predictions.logits.argmax(-1)
     known = (encoded.labels >= 0).all()
     same = layers == like.layers[:count]
     difference = np.abs(predictions.logits[same] - like.logits[:count][same])

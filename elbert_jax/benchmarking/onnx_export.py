@@ -6,7 +6,6 @@ may be missing.
 
 import importlib
 import logging
-import os
 import pathlib
 import warnings
 from typing import Any
@@ -19,14 +18,10 @@ class NotQuantised(ValueError):
     """The quantiser left matmuls of the shared layer in float32."""
 
 
-def export(model: Any, path: str | os.PathLike[str]) -> None:
-    """Writes a transformers classifier as a float32 graph.
+def export(model: Any, path: pathlib.Path) -> None:
+    """Writes a transformers classifier with eager attention as a float32 graph.
 
     Its inputs are `INPUTS`, int64 [batch, length] of any size; its output is `logits`.
-
-    Args:
-      model: the torch module, with eager attention.
-      path: of the graph.
     """
     import torch
 
@@ -44,10 +39,9 @@ def export(model: Any, path: str | os.PathLike[str]) -> None:
     tokens = torch.ones((2, 8), dtype=torch.int64)
     mask, types = tokens.tril(5), tokens - 1  # without padding it drops the mask
     most = model.config.max_position_embeddings
-    free = {
-        0: torch.export.Dim("batch", max=1 << 16),
-        1: torch.export.Dim("length", min=2, max=most),
-    }
+    batch = torch.export.Dim("batch", max=1 << 16)
+    free = {0: batch, 1: torch.export.Dim("length", min=2, max=most)}
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         torch.onnx.export(
@@ -66,33 +60,22 @@ def export(model: Any, path: str | os.PathLike[str]) -> None:
     onnx.save(graph, path)
 
 
-def quantise(
-    path: pathlib.Path, target: pathlib.Path, layers: int, inner_groups: int = 1
-) -> None:
-    """Writes a graph whose matmuls with weights are int8, quantised dynamically.
+def quantise(path: pathlib.Path, target: pathlib.Path, layers: int) -> None:
+    """Writes the graph of `export` with int8 matmuls, quantised dynamically.
 
     The quantiser changes a matmul only if its weight is a constant, and the exporter
-    leaves each weight as a transposition of the checkpoint's in every layer, so ONNX
-    Runtime folds those first.
-
-    Args:
-      path: of the graph that `export` wrote.
-      target: of the new graph.
-      layers: D.
-      inner_groups: layers applied at every depth.
+    leaves each weight as a transposition of the checkpoint's in each of the `layers`,
+    so ONNX Runtime folds those first.
 
     Raises:
       NotQuantised: fewer matmuls are int8 than the layers have.
     """
     onnx: Any = importlib.import_module("onnx")
-    onnxruntime: Any = importlib.import_module("onnxruntime")
     quantization: Any = importlib.import_module("onnxruntime.quantization")
-    options = onnxruntime.SessionOptions()
-    level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.graph_optimization_level = level
+    preparation = importlib.import_module("onnxruntime.quantization.shape_inference")
     folded = target.with_suffix(".folded.onnx")
-    options.optimized_model_filepath = str(folded)
-    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    no_shapes = {"skip_symbolic_shape": True, "skip_onnx_shape": True}
+    preparation.quant_pre_process(path, folded, **no_shapes)
     logging.disable(logging.WARNING)  # it advises to fold constants, which is done
     try:
         integer = quantization.QuantType.QInt8
@@ -101,6 +84,6 @@ def quantise(
         logging.disable(logging.NOTSET)
     folded.unlink()
     kinds = [node.op_type for node in onnx.load(target).graph.node]
-    found, wanted = kinds.count("MatMulInteger"), _MATMULS * layers * inner_groups
+    found, wanted = kinds.count("MatMulInteger"), _MATMULS * layers
     if found < wanted:
         raise NotQuantised(f"{found} of {wanted} matmuls of the layers are int8")

@@ -1,11 +1,14 @@
 """The parts of a benchmark: each times some systems in turn; some give ratios."""
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+import traceback
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 import numpy as np
 
-from elbert_jax.benchmarking import baselines, workload
+from elbert_jax import interruption
+from elbert_jax.benchmarking import baselines
 from elbert_jax.benchmarking.bench import (
     ALONE_EXIT,
     ALONE_FULL,
@@ -20,29 +23,22 @@ from elbert_jax.benchmarking.bench import (
     speed,
 )
 from elbert_jax.benchmarking.peers import PEERS
+from elbert_jax.benchmarking.record import Record
 from elbert_jax.data import batching
-from elbert_jax.data.batching import MaxBatchSize
 from elbert_jax.data.encoded import Encoded
-from elbert_jax.inference import predictions
-from elbert_jax.inference.buckets import Buckets
-from elbert_jax.inference.classifier import Classifier
-from elbert_jax.inference.predictions import Predictions
-from elbert_jax.inference.session import Session
-from elbert_jax.inference.tasks import Classification
+from elbert_jax.errors import UserError
 
 _LARGE = 17408  # tokens of a batch at most: with one text less, still over 16,384
-_POOL = 4  # texts drawn for each one chosen by its length
-_ROUNDS = 4  # texts for each slot
-_DRAWS = 32  # texts at least that the latency of a batch is averaged over
 
 
 def systems(bench: Bench) -> Part:
     """Times everything that a user could run, on the same texts."""
     suite, texts = bench.suite, bench.texts(bench.suite.texts)
-    few, one = workload.first(texts, suite.alone), bench.classifier(slots=1)
-    usual, at_04 = bench.classifier(), bench.classifier(ratio=0.4)
-    static = baselines.static_batches
-    shrinking, slots = partial(baselines.shrinking_batches, usual), usual.slots
+    few = texts.take(np.arange(len(texts))[: suite.alone])
+    usual, one = bench.classifier(), bench.classifier(slots=1)
+    at_04 = bench.classifier(ratio=0.4)
+    static, slots = baselines.static_batches, usual.slots
+    shrinking = partial(baselines.shrinking_batches, usual)
     own = [
         System(FULL, usual.full_depth, texts, slots),
         System(STATIC, partial(static, usual), texts, slots, like=REFILL),
@@ -59,8 +55,7 @@ def systems(bench: Bench) -> Part:
 
     def best(*names: str) -> float:
         """Returns the speed of the fastest peer; infinity if none was timed."""
-        there = [rates[PEERS[name]] for name in names if PEERS[name] in rates]
-        return max(there, default=np.inf)
+        return max(rates.get(PEERS[name], 0.0) for name in names) or np.inf
 
     ratios = {
         "refill_over_static": rates[REFILL] / rates[STATIC],
@@ -71,22 +66,18 @@ def systems(bench: Bench) -> Part:
         "full_over_onnx_fp32": rates[FULL] / best("onnx_fp32"),
         "refill_over_onnx_best": rates[REFILL_04] / best("onnx_fp32", "onnx_int8"),
     }
-    return Part(
-        rows,
-        {name: ratio for name, ratio in ratios.items() if ratio},
-        f"{len(texts):,} texts of {bench.mix('')}, {slots} slots",
-        unavailable,
-    )
+    timed = {name: ratio for name, ratio in ratios.items() if ratio}
+    where = f"{len(texts):,} texts of {bench.mix('')}, {slots} slots"
+    return Part(rows, timed, where, unavailable)
 
 
 def queue(bench: Bench) -> Part:
     """Times full depth and slot refill by the number of texts; the last give ratios."""
     rows, ratios, classifier = [], {}, bench.classifier()
-    once = partial(classifier.full_depth, once_per_shape=True)
     for mix, count in bench.suite.queues:
         texts, slots = bench.texts(count, mix), classifier.slots
         both = [
-            System(FULL, classifier.full_depth, texts, slots, warm_up=once),
+            System(FULL, classifier.full_depth, texts, slots),
             System(REFILL, classifier.run, texts, slots),
         ]
         full, refill = bench.compare(both, mix)
@@ -123,13 +114,10 @@ def large(bench: Bench) -> Part:
 def raw(bench: Bench) -> Part:
     """Times slot refill on strings, and on the same texts tokenised beforehand."""
     texts, classifier = bench.load.strings(bench.suite.texts), bench.classifier()
-    pairs = [text if isinstance(text, tuple) else (text, None) for text in texts]
-    encoded = Encoded.build(
-        classifier.tokenizer,
-        [text for text, _ in pairs],
-        [second for _, second in pairs],
-        max_length=classifier.max_length,
-    )
+    pairs = (text if isinstance(text, tuple) else (text, None) for text in texts)
+    tokenizer, longest = classifier.tokenizer, classifier.max_length
+    firsts, seconds = zip(*pairs)
+    encoded = Encoded.build(tokenizer, firsts, seconds, max_length=longest)
     calls = {
         "slot refill, raw text": partial(classifier, texts),
         "slot refill, tokenised": partial(classifier.run, encoded),
@@ -139,43 +127,8 @@ def raw(bench: Bench) -> Part:
         for name, each in bench.measure(calls).items()
     ]
     raw, tokenised = (row["texts_per_second"] for row in rows)
-    where = f"{len(texts):,} texts, a vocabulary of {len(classifier.tokenizer):,}"
+    where = f"{len(texts):,} texts, a vocabulary of {len(tokenizer):,}"
     return Part(rows, {"raw_over_tokenized": raw / tokenised}, where)
-
-
-def slots(bench: Bench) -> Part:
-    """Times full depth and slot refill by the number of slots; texts of one length."""
-    sizes, compared = bench.suite.sizes, []
-    texts = _of_median_length(bench, _ROUNDS * max(sizes))
-    lengths = bench.classifier().fitting_lengths(texts.lengths, len(texts))
-    for size in sizes:
-        classifier, most = bench.classifier(slots=size), _exactly(size)
-        full = partial(classifier.full_depth, max_batch_size=most, lengths=lengths)
-        refill = partial(_refill, classifier, lengths, size)
-        compared += [
-            System(FULL, full, texts, size),
-            System(REFILL, refill, texts, size),
-        ]
-    return Part(bench.compare(compared))
-
-
-def latency(bench: Bench) -> Part:
-    """Times single batches by their size; texts of one length."""
-    texts, calls = _of_median_length(bench, max(_DRAWS, *bench.suite.sizes)), {}
-    for size in bench.suite.sizes:
-        batches = min(max(1, _DRAWS // size), len(texts) // size)
-        if batches:
-            few = workload.first(texts, batches * size)
-            given = bench.classifier(slots=size), few, _exactly(size)
-            calls["full depth", size] = partial(Classifier.full_depth, *given)
-            calls["early exit", size] = partial(baselines.static_batches, *given)
-    rows = []
-    for (name, size), each in bench.measure(calls).items():
-        count = len(each.result.layers)
-        milliseconds = 1000 * each.median * size / count
-        row = {"system": f"one batch, {name}", "batch": size}
-        rows.append(row | {"latency_ms": milliseconds} | speed(each, count))
-    return Part(rows)
 
 
 def exits(bench: Bench) -> Part:
@@ -193,49 +146,47 @@ def exits(bench: Bench) -> Part:
     return Part(bench.compare(compared))
 
 
-def mixes(bench: Bench) -> Part:
-    """Times full depth, slot refill and PyTorch on texts of other lengths."""
-    classifier, rows = bench.classifier(), []
-    peers, unavailable = bench.peers.available([*({"sdpa"} & {*bench.suite.peers})])
-    for mix, count in bench.suite.mixes:
-        texts = bench.texts(count, mix)
-        compared = [
-            System(FULL, classifier.full_depth, texts, classifier.slots),
-            System(REFILL, classifier.run, texts, classifier.slots),
-        ]
-        compared += [System(name, it, texts, it.rows) for name, it in peers.items()]
-        rows += bench.compare(compared, mix)
-    return Part(rows, skipped=unavailable)
-
-
 PARTS: Mapping[str, Callable[[Bench], Part]] = {
-    part.__name__: part
-    for part in (systems, queue, large, raw, slots, latency, exits, mixes)
+    part.__name__: part for part in (systems, queue, large, raw, exits)
 }
 
 
-def _of_median_length(bench: Bench, count: int) -> Encoded:
-    """Returns so many texts, whose lengths are the nearest to the median."""
-    texts = bench.texts(_POOL * count)
-    distance = np.abs(texts.lengths - np.median(texts.lengths))
-    return texts.take(distance.argsort(kind="stable")[:count])
+def check_names(flag: str, names: Sequence[str], known: Collection[str]) -> None:
+    """Raises a UserError if a flag has a name that there is not."""
+    for name in names:
+        if name not in known:
+            raise UserError(f"--{flag}: no {name!r}; there are {', '.join(known)}")
 
 
-def _exactly(size: int) -> MaxBatchSize:
-    """Returns a batch size that does not depend on the length."""
-    return lambda length: np.full_like(length, size)
+def run(bench: Bench, record: Record, names: Sequence[str]) -> bool:
+    """Measures the parts that the record lacks, and prints each.
 
+    A part that fails does not stop the others. None begins when the suite's minutes
+    are over.
 
-def _refill(
-    classifier: Classifier, lengths: Sequence[int], slots: int, encoded: Encoded
-) -> Predictions:
-    """Predicts with a given number of slots, whatever the texts' number and lengths."""
-    session = Session(
-        Classification(classifier.exit),
-        classifier.params,
-        classifier.config,
-        Buckets(tuple(lengths), (slots,) * len(lengths)),
-        classifier.mesh,
-        unroll=classifier.budget.unroll,
-    )
-    return predictions.predict(session, encoded)
+    Returns:
+      Whether the record now has all of them.
+    """
+    start = time.monotonic()
+    for name in names:
+        begun = time.monotonic()
+        if name in record:
+            print(f"\n{name}, measured before")
+        elif begun - start > 60 * bench.suite.minutes:
+            print(f"\n{name}: not begun, {bench.suite.minutes:g} minutes are over")
+            continue
+        else:
+            print(f"\n{name}: {PARTS[name].__doc__}", flush=True)
+            try:
+                part = PARTS[name](bench)
+            except UserError:
+                raise
+            except Exception as error:
+                traceback.print_exc()
+                record.fail(name, f"{type(error).__name__}: {error}".splitlines()[0])
+                continue
+            seconds = time.monotonic() - begun
+            record.add(name, part, seconds=seconds, peak_flops=bench.peak)
+        interruption.check()
+        print(record.table(name), flush=True)
+    return all(name in record for name in names)

@@ -2,14 +2,11 @@
 
 A peer gets length-sorted batches of the best of several sizes, and all cores. Except
 for torch.compile, which compiles every shape, batches are padded to their longest text.
-
-Letters: B texts of a batch, L tokens, C classes.
 """
 
 import dataclasses
 import functools
 import importlib
-import logging
 import os
 import pathlib
 import time
@@ -39,26 +36,29 @@ PEERS = {  # the systems, as rows name them
 }
 
 
-class Unavailable(Exception):
-    """Why a peer cannot be measured here."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Peer:
     """A model of another library, which predicts all texts at full depth."""
 
     config: AlbertConfig
     forward: Callable[[Batch], Any]  # to logits [B, C], perhaps not yet computed
-    collect: Callable[[Any], np.ndarray]  # waits for them
-    lengths: Sequence[int]  # to which batches are padded
+    collect: Callable[[Any], np.ndarray] = np.asarray  # waits for them
+    compiled: bool = False  # whether batches keep to few shapes
     rows: int = 1  # see `batching.max_batch_size`
-    full_batches: bool = False  # whether short batches are filled up
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        """Those to which batches are padded."""
+        longest = self.config.max_position_embeddings
+        if self.compiled:
+            return batching.bucket_lengths(longest)
+        return range(1, longest + 1)
 
     def __call__(self, encoded: Encoded) -> Predictions:
         predictions, outputs = Predictions.empty(self.config, len(encoded)), []
         depth, most = self.config.num_hidden_layers, batching.max_batch_size(self.rows)
         for rows, length in batching.cut(encoded.lengths, self.lengths, most):
-            size = int(most(np.array(length))) if self.full_batches else len(rows)
+            size = int(most(np.array(length))) if self.compiled else len(rows)
             output = self.forward(batching.pad(encoded, rows, length, size))
             outputs.append((rows, output))
             predictions.add_steps(depth * size, depth * len(rows), length)
@@ -90,34 +90,20 @@ class Peers:
         for name in names:
             try:
                 opened[PEERS[name]] = self.open(name)
-            except Unavailable as error:
-                unavailable[PEERS[name]] = str(error)
+            except ImportError as error:
+                unavailable[PEERS[name]] = f"{error.name or error} is not installed"
+            except Exception as error:  # other libraries raise anything
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                unavailable[PEERS[name]] = f"it fails here: {reason}"
         return opened, unavailable
 
     def open(self, name: str) -> Peer:
-        """Returns a peer by its key in `PEERS`, warm, at its best batch size.
-
-        Raises:
-          Unavailable: a package is missing, or it fails here; in one line.
-        """
-        try:
-            peer = self._onnx(name) if name.startswith("onnx") else self._torch(name)
-            return self._at_its_best(name, peer)
-        except Unavailable:
-            raise
-        except ImportError as error:
-            raise Unavailable(f"{error.name or error} is not installed") from error
-        except Exception as error:  # other libraries raise anything
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise Unavailable(f"it fails here: {reason}") from error
-
-    def _at_its_best(self, name: str, peer: Peer) -> Peer:
-        if name == "compile":  # as every size compiles: the best without compiling
-            peer = dataclasses.replace(peer, rows=self._best.get("sdpa", peer.rows))
-            peer(self._sample(peer))
-            return peer
-        rates = {}
-        for rows in self.suite.peer_sizes:
+        """Returns a peer by its key in `PEERS`, warm, at its best batch size."""
+        peer = self._onnx(name) if name.startswith("onnx") else self._torch(name)
+        rates, sizes = {}, self.suite.peer_sizes
+        if peer.compiled:  # as every size compiles: the best without compiling
+            sizes = (self._best.get("sdpa", sizes[-1]),)
+        for rows in sizes:
             sized = dataclasses.replace(peer, rows=rows)
             sample = self._sample(sized)
             sized(sample)
@@ -148,61 +134,49 @@ class Peers:
     def _torch(self, name: str) -> Peer:
         import torch
 
-        compiled = name == "compile"
         module = self._module("eager" if name == "eager" else "sdpa")
         if self.gpu and not torch.cuda.is_available():
-            raise Unavailable("PyTorch sees no GPU")
+            raise RuntimeError("PyTorch sees no GPU")
         device = torch.device("cuda" if self.gpu else "cpu")
         module = module.to(device, getattr(torch, self.config.dtype))
-        lengths: Sequence[int] = self._every_length
-        if compiled:  # the shared layer, whose graph compiles once for each shape
+        if compiled := name == "compile":  # the shared layer, once for each shape
             dynamo: Any = torch._dynamo
             dynamo.config.recompile_limit = 1000
             module.albert.encoder.albert_layer_groups[0].compile(dynamic=False)
-            lengths = batching.bucket_lengths(self.config.max_position_embeddings)
 
+        @torch.inference_mode()
         def forward(batch: Batch) -> Any:
-            with torch.inference_mode():
-                given = {
-                    name: torch.from_numpy(array).to(device)
-                    for name, array in _inputs(batch).items()
-                }
-                return module(**given).logits
+            inputs = _inputs(batch).items()
+            given = {key: torch.from_numpy(array).to(device) for key, array in inputs}
+            return module(**given).logits
 
         def collect(logits: Any) -> np.ndarray:
             return logits.float().cpu().numpy()
 
-        rows = self.suite.peer_sizes[-1]
-        return Peer(self.config, forward, collect, lengths, rows, full_batches=compiled)
+        return Peer(self.config, forward, collect, compiled)
 
     def _onnx(self, name: str) -> Peer:
         onnxruntime: Any = importlib.import_module("onnxruntime")
         if self.gpu:
-            raise Unavailable("it is measured on CPUs only")
+            raise RuntimeError("ONNX Runtime is measured on CPUs only")
         graph = self.directory / "float32.onnx"
         if not graph.exists():
-            logging.getLogger("torch.onnx").setLevel(logging.ERROR)
             onnx_export.export(self._module("eager"), graph)
         if name == "onnx_int8":
-            layers, groups = self.config.num_hidden_layers, self.config.inner_group_num
-            graph, float32 = self.directory / "int8.onnx", graph
-            onnx_export.quantise(float32, graph, layers, groups)
+            float32, graph = graph, self.directory / "int8.onnx"
+            layers = self.config.num_hidden_layers * self.config.inner_group_num
+            onnx_export.quantise(float32, graph, layers)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = machine.cores()
         # Its threads must not spin while other systems are timed.
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        session = onnxruntime.InferenceSession(
-            graph, options, providers=["CPUExecutionProvider"]
-        )
+        providers = ["CPUExecutionProvider"]
+        session = onnxruntime.InferenceSession(graph, options, providers=providers)
 
         def forward(batch: Batch) -> Any:
             return session.run(["logits"], _inputs(batch))[0]
 
-        return Peer(self.config, forward, np.asarray, self._every_length)
-
-    @property
-    def _every_length(self) -> range:
-        return range(1, self.config.max_position_embeddings + 1)
+        return Peer(self.config, forward)
 
 
 def _inputs(batch: Batch) -> dict[str, np.ndarray]:

@@ -46,7 +46,6 @@ _COLUMNS = {  # of the tables, in this order, where a part has them
     "texts_per_second": "texts/s",
     "slowest": "slowest",
     "fastest": "fastest",
-    "latency_ms": "latency, ms",
     "accuracy": "accuracy",
     "agreement": "agreement",
     "logit_difference": "logit diff.",
@@ -83,17 +82,12 @@ class Record:
         self.path = filesystem.target(path)
         settings = {**workload, **dataclasses.asdict(suite)}
         del settings["minutes"]
-        fresh = {"settings": settings, "machine": dict(machine)}
-        fresh = orjson.loads(orjson.dumps(fresh))  # tuples become lists, as on file
         notes = {name: f"part {it.part} was not run" for name, it in TARGETS.items()}
-        ratios = dict.fromkeys(TARGETS)
-        self.data = fresh | {"parts": {}, "rows": [], "ratios": ratios, "notes": notes}
+        fresh = {"settings": settings, "machine": machine, "parts": {}, "rows": []}
+        fresh |= {"ratios": dict.fromkeys(TARGETS), "notes": notes}
+        self.data = orjson.loads(orjson.dumps(fresh))  # tuples become lists
         if self.path and self.path.exists():
-            self.data = _read(self.path)
-            if change := _change(self.data, fresh):
-                raise UserError(
-                    f"{path} holds a benchmark of another {change}: name another file"
-                )
+            self.data = _read(self.path, self.data)
         self._save()
 
     def __contains__(self, part: str) -> bool:
@@ -171,21 +165,19 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
-def _read(path: pathlib.Path) -> dict[str, Any]:
+def _read(path: pathlib.Path, fresh: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the record in a file, which has the settings and machine of `fresh`."""
     try:
         found = orjson.loads(path.read_bytes())
-        return found if {"settings", "machine", "parts"} <= found.keys() else {}
+        before = found["settings"] | found["machine"]
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
-    except (orjson.JSONDecodeError, AttributeError):
-        return {}
-
-
-def _change(found: Mapping[str, Any], fresh: Mapping[str, Any]) -> str:
-    """Returns the first difference of settings or machine, "" if there is none."""
-    for what, values in fresh.items():
-        before = found.get(what, {})
-        for key, value in values.items():
-            if before.get(key) != value:
-                return f"{key} ({before.get(key)}; now {value})"
-    return "" if all(found.get(what) == fresh[what] for what in fresh) else "kind"
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{path} holds no benchmark: name another file") from error
+    for key, now in (fresh["settings"] | fresh["machine"]).items():
+        if before.get(key) != now:
+            raise UserError(
+                f"{path} holds a benchmark of another {key} ({before.get(key)}; now "
+                f"{now}): name another file"
+            )
+    return found

@@ -1,28 +1,32 @@
-"""How much a benchmark measures: sizes of its workloads, batches and peers."""
+"""How much a benchmark measures: numbers of texts, batch sizes and peers."""
 
 import dataclasses
 from typing import Any
 
+_SMALL = (("fpb_balanced", 291), ("fpb", 969))
+
 
 @dataclasses.dataclass(frozen=True)
 class Suite:
-    """The settings of a benchmark. Sizes are numbers of texts unless stated."""
+    """The settings of a benchmark, by default for two hours on 2 cores.
 
-    shape: str  # of the random model
-    dtype: str  # of its matmuls
-    texts: int  # of the parts systems, raw and exits
-    alone: int  # of these, predicted one at a time
-    queues: tuple[tuple[str, int], ...]  # mixes ("": the usual one) and their texts
-    mixes: tuple[tuple[str, int], ...]  # likewise, also timed in PyTorch
-    few: int  # for choosing a peer's batch size
-    large: tuple[str, int, int]  # mix, texts in all, and batches timed of these
-    slots: int | str  # texts of 16 tokens, or "auto"; see `capacity.choose`
-    sizes: tuple[int, ...]  # slots and batch sizes of the curves
-    ratios: tuple[float, ...]  # compute ratios of the curve
-    peers: tuple[str, ...]  # keys of `peers.PEERS`
-    peer_sizes: tuple[int, ...]  # batch sizes that are tried
-    minutes: float  # after which no part begins
+    Sizes are numbers of texts unless stated.
+    """
+
+    shape: str = "base"  # of the random model
+    dtype: str = "float32"  # of its matmuls
     compute_ratio: float = 1 / 3  # mean exit layer over depth
+    texts: int = 768  # of the parts systems, raw and exits
+    alone: int = 64  # of these, predicted one at a time
+    # Mixes ("": the usual one) and texts; half of the time is the longest queue's.
+    queues: tuple[tuple[str, int], ...] = (*_SMALL, ("", 32), ("", 128), ("", 20000))
+    large: tuple[str, int, int] = ("fpb", 30000, 3)  # mix, texts, batches timed of them
+    slots: int | str = 32  # texts of 16 tokens, or "auto"; see `capacity.choose`
+    ratios: tuple[float, ...] = (0.2, 0.4, 0.7)  # compute ratios of the part exits
+    peers: tuple[str, ...] = ("eager", "sdpa", "compile", "onnx_fp32", "onnx_int8")
+    peer_sizes: tuple[int, ...] = (16, 32, 64)  # batch sizes that are tried
+    few: int = 96  # for choosing among these
+    minutes: float = 150  # after which no part begins
     repeats: int = 5  # timed runs, after a warm-up
 
     def changed(self, **changes: Any) -> "Suite":
@@ -31,54 +35,33 @@ class Suite:
         return dataclasses.replace(self, **given)
 
 
-_SMALL_SETS = (("fpb_balanced", 291), ("fpb", 969))
 SUITES = {
     "quick": Suite(  # within 5 minutes on 2 cores
         shape="small",
-        dtype="float32",
         texts=320,
         alone=16,
         queues=(("", 512),),
-        mixes=(),
-        few=64,
         large=("fpb", 30000, 1),
         slots=64,
-        sizes=(1, 8, 32),
         ratios=(0.3, 0.5),
         peers=("sdpa", "onnx_fp32", "onnx_int8"),
         peer_sizes=(16, 64),
+        few=64,
         minutes=4,
     ),
-    "cpu": Suite(  # two hours on 2 cores; one of them is the queue
-        shape="base",
-        dtype="float32",
-        texts=768,
-        alone=64,
-        queues=(*_SMALL_SETS, ("", 32), ("", 128), ("", 20000)),
-        mixes=(("imdb", 16),),
-        few=96,
-        large=("fpb", 30000, 3),
-        slots=32,  # 512 tokens: larger batches leave the cache
-        sizes=(1, 4, 16, 32, 64),
-        ratios=(0.2, 0.4, 0.7),
-        peers=("eager", "sdpa", "compile", "onnx_fp32", "onnx_int8"),
-        peer_sizes=(16, 32, 64),
-        minutes=150,
-    ),
+    "cpu": Suite(),
     "gpu": Suite(
         shape="large",
         dtype="bfloat16",
         texts=20000,
         alone=128,
-        queues=(*_SMALL_SETS, ("", 4096), ("", 20000), ("", 32000)),
-        mixes=(("fpb", 20000), ("imdb", 4096)),
-        few=4096,
+        queues=(*_SMALL, ("", 4096), ("", 20000), ("", 32000)),
         large=("fpb", 30000, 100),
         slots=1024,
-        sizes=(1, 8, 32, 128, 512, 2048),
         ratios=(0.15, 0.25, 0.35, 0.5, 0.75),
         peers=("eager", "sdpa", "compile"),
         peer_sizes=(256, 1024),
+        few=4096,
         minutes=8,
     ),
 }

@@ -31,19 +31,14 @@ class Timed:
         return float(np.median(self.seconds))
 
 
-def measure(
-    calls: Mapping[Any, Callable[[], Any]],
-    repeats: int,
-    warm: Mapping[Any, Callable[[], Any]] | None = None,
-) -> dict[Any, Timed]:
+def measure(calls: Mapping[Any, Callable[[], Any]], repeats: int) -> dict[Any, Timed]:
     """Times calls interleaved, A B A B ..., after a warm-up of each.
 
     Args:
       calls: by name; each returns when its work is done.
       repeats: timed runs of each.
-      warm: cheaper warm-ups for some of the calls, by name.
     """
-    for call in {**calls, **(warm or {})}.values():
+    for call in calls.values():
         call()
     results, seconds = {}, {name: [] for name in calls}
     for _ in range(repeats):

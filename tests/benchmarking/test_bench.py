@@ -32,7 +32,7 @@ def test_a_row_by_hand():
     early = answers([0, 0], [1, 3], slot_tokens=6 * 8, busy_tokens=4 * 8)
     full = answers([0, 1, 1], [4, 4, 4])  # a text more
     timed = Timed(early, (2.0, 1.0, 4.0))
-    row = bench.row(timed, CONFIG, encoded, 1e6, full)
+    row = bench.row(timed, CONFIG, encoded, 1e6, full, full)
     assert (row["texts_per_second"], row["slowest"], row["fastest"]) == (1, 0.5, 2)
     assert (row["mean_exit_layer"], row["compute_ratio"]) == (2, 0.5)
     assert (row["accuracy"], row["agreement"]) == (0.5, 0.5)
@@ -51,6 +51,7 @@ def test_a_row_by_hand():
         CONFIG,
         Encoded(encoded.tokens, encoded.types, encoded.offsets, np.array([-1, -1]), 0),
         1e6,
+        full,
         full,
     )
     assert unlabelled["accuracy"] is None

@@ -8,9 +8,9 @@ import orjson
 import pytest
 
 from elbert_jax import UserError, machine
-from elbert_jax.benchmarking import bench, parts, runner, speed_plots, workload
+from elbert_jax.benchmarking import bench, parts, speed_plots, workload
 from elbert_jax.benchmarking.bench import Bench, Part
-from elbert_jax.benchmarking.peers import Peers, Unavailable
+from elbert_jax.benchmarking.peers import Peers
 from elbert_jax.benchmarking.record import TARGETS, Record
 from elbert_jax.benchmarking.suite import SUITES
 from elbert_jax.exits import FixedDepth
@@ -18,16 +18,14 @@ from elbert_jax.exits import FixedDepth
 KEYS = """refill_over_ideal refill_over_static refill_over_shrinking
 refill_over_batch1_exit refill_over_batch1_full full_over_torch full_over_onnx_fp32
 refill_over_onnx_best raw_over_tokenized mfu_full mfu_refill_over_full""".split()
-PARTS = "systems", "queue", "large", "raw", "slots", "latency", "exits", "mixes"
+PARTS = "systems", "queue", "large", "raw", "exits"
 TINY = SUITES["quick"].changed(
     texts=12,
     alone=2,
     queues=(("imdb", 5), ("", 12)),
-    mixes=(("imdb", 5),),
     few=5,
     large=("", 12, 1),
     slots=4,
-    sizes=(1, 4),
     ratios=(0.4,),
     peers=("sdpa",),
     repeats=1,
@@ -76,13 +74,13 @@ def record(classifier, path):
     record = Record(path, {"mix": "short"}, TINY, MACHINE)
     the_bench = Bench(Short(classifier), TINY, path.parent)
     the_bench.peers = NoPeers(path.parent, the_bench.load, TINY)
-    assert runner.run(the_bench, record, PARTS)
+    assert parts.run(the_bench, record, PARTS)
     return record
 
 
 class NoPeers(Peers):
     def open(self, name):
-        raise Unavailable("a test has none")
+        raise RuntimeError("a test has none")
 
 
 def test_the_record_holds_every_part(record, path):
@@ -99,10 +97,7 @@ def test_the_record_holds_every_part(record, path):
         "queue": 4,
         "large": 1,
         "raw": 2,
-        "slots": 4,
-        "latency": 4,
         "exits": 3,
-        "mixes": 2,
     }
     for row in rows["systems"] + rows["queue"]:
         assert row["logit_difference"] < 1e-5
@@ -142,7 +137,7 @@ def test_a_part_is_not_measured_twice(record, path, classifier):
     again = Record(path, {"mix": "short"}, TINY, MACHINE)
     assert all(part in again for part in PARTS) and "lunch" not in again
     the_bench = Bench(Short(classifier), TINY, path.parent)
-    assert runner.run(the_bench, again, ["raw"]) and again.data == record.data
+    assert parts.run(the_bench, again, ["raw"]) and again.data == record.data
     with pytest.raises(UserError, match=r"processor \(abacus; now slide rule\)"):
         Record(path, {"mix": "short"}, TINY, MACHINE | {"processor": "slide rule"})
     with pytest.raises(UserError, match="repeats"):
@@ -162,13 +157,13 @@ def test_a_part_that_fails_or_has_no_time_left_is_told(classifier, monkeypatch, 
     monkeypatch.setitem(parts.PARTS, "raw", lambda bench: Part([], {}, "nothing"))
     record = Record(None, {}, TINY, MACHINE)
     chosen = "systems", "raw"
-    assert not runner.run(Bench(Short(classifier), TINY, ""), record, chosen)
+    assert not parts.run(Bench(Short(classifier), TINY, ""), record, chosen)
     assert "raw" in record and "systems" not in record
     note = record.data["notes"]["refill_over_static"]
     assert note == "part systems failed: ZeroDivisionError: no texts"
     hurried = TINY.changed(minutes=-1.0)
     record = Record(None, {}, hurried, MACHINE)
-    assert not runner.run(Bench(Short(classifier), hurried, ""), record, ["raw"])
+    assert not parts.run(Bench(Short(classifier), hurried, ""), record, ["raw"])
     assert "minutes are over" in capsys.readouterr().out
 
 
@@ -184,22 +179,16 @@ def test_a_missing_peer_is_skipped_and_said_so(record):
     assert fresh.table("systems") == "left out: PyTorch: is away"
     (line,) = (r for r in fresh.ratios().splitlines() if "refill_over_static" in r)
     assert line.split()[1:5] == ["2.5", ">=", "2.0", "holds"]
-    assert record.data["parts"]["mixes"]["skipped"] == {
-        "transformers, sdpa": "a test has none"
+    assert record.data["parts"]["systems"]["skipped"] == {
+        "transformers, sdpa": "it fails here: a test has none"
     }
 
 
 @pytest.mark.parametrize("flag", ["parts", "peers"])
-def test_a_name_that_there_is_not(flag):
-    chosen = {"parts": None, "peers": None} | {flag: ["lunch"]}
-    with pytest.raises(UserError, match=f"--{flag}: no 'lunch'; there are"):
-        runner.choose(chosen["parts"], TINY.changed(peers=chosen["peers"]))
-
-
-def test_all_parts_are_those_with_texts():
-    assert runner.choose(None, TINY) == list(PARTS)
-    assert runner.choose(None, SUITES["quick"]) == list(PARTS[:-1])
-    assert runner.choose(["mixes"], SUITES["quick"]) == ["mixes"]
+def test_a_name_that_there_is_not(flag, run_here):
+    done = run_here("benchmark", f"--{flag}=lunch")
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith(f"error: --{flag}: no 'lunch'; there are ")
 
 
 def test_a_title_names_the_processor_and_its_vector_instructions():
@@ -209,10 +198,9 @@ def test_a_title_names_the_processor_and_its_vector_instructions():
 
 
 def test_pictures(record, tmp_path):
-    paths = speed_plots.draw(tmp_path / "plots", record.data["rows"], "a title")
-    assert [path.stem for path in paths] == list(speed_plots._PLOTS)
+    paths = speed_plots.draw(tmp_path, record.data["rows"], "a title")
+    assert [path.stem for path in paths] == ["score_by_speed", "efficiency_by_queue"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
-    only = [row for row in record.data["rows"] if row["part"] == "latency"]
-    assert [p.stem for p in speed_plots.draw(tmp_path, only, "")] == [
-        "latency_by_batch"
-    ]
+    only = [row for row in record.data["rows"] if row["part"] == "queue"]
+    (path,) = speed_plots.draw(tmp_path, only, "")
+    assert path.stem == "efficiency_by_queue"
