@@ -38,8 +38,7 @@ class Checkpoints:
     def save(self, step: int, arrays: Any, record: dict[str, Any]) -> None:
         """Stores a step in the background; an existing step stays as it is.
 
-        Raises:
-          UserError: this or an earlier checkpoint cannot be written.
+        A UserError tells that this or an earlier checkpoint cannot be written.
         """
         if step in self._manager.all_steps():
             return

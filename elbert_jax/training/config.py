@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NamedTuple
 
 from elbert_jax.data.pretraining_text import TextConfig
@@ -147,7 +147,11 @@ def pretraining(config: Config) -> PretrainingConfig:
         text=section(TextConfig, data, "config.data", tokenizer=tokenizer, seed=seed),
         masking=section(MaskingConfig, data, "config.data"),
         model=_set_values(config.model),
-        phases=_phases(config.phases),
+        phases=_rows(
+            *("phases", config.phases, Phase),
+            lambda depth, length, _: depth >= 0 and length >= 16,
+            "(depth >= 0, length >= 16, share of the steps > 0)",
+        ),
     )
 
 
@@ -176,11 +180,7 @@ class DistillationConfig:
 
 
 def distillation(config: Config) -> DistillationConfig:
-    """Parses the configuration of a distillation run.
-
-    Raises:
-      UserError: names the value that cannot be used.
-    """
+    """Parses `configs/distil.py`; see `fine_tuning`."""
     if not config.teacher:
         raise UserError("name a BERT's directory or hub id in config.teacher")
     text = {"tokenizer": config.data.tokenizer or config.teacher, "vocab_size": 0}
@@ -190,41 +190,28 @@ def distillation(config: Config) -> DistillationConfig:
         loop=section(LoopConfig, config),
         text=section(TextConfig, config.data, "config.data", seed=config.seed, **text),
         model=_set_values(config.model),
-        buckets=_buckets(config.lengths),
+        buckets=_rows(
+            *("lengths", config.lengths, Bucket),
+            lambda length, _: length >= 8,
+            "(length >= 8, share > 0)",
+        ),
     )
 
 
-def _buckets(rows: Any) -> tuple[Bucket, ...]:
+def _rows(
+    name: str, rows: Any, kind: Callable[..., Any], good: Callable[..., bool], want: str
+) -> Any:
+    """Returns rows of whole numbers, and a share at the end, as tuples of a kind."""
     try:
-        buckets = tuple(
-            Bucket(operator.index(length), float(share)) for length, share in rows
+        parsed = tuple(
+            kind(*map(operator.index, numbers), float(share))
+            for *numbers, share in rows
         )
     except (TypeError, ValueError):
-        buckets = ()
-    if not buckets or not all(
-        b.length >= 8 and 0 < b.share < math.inf for b in buckets
-    ):
-        raise UserError(
-            f"config.lengths is {rows}; it must hold rows of (length >= 8, share > 0)"
-        )
-    return buckets
-
-
-def _phases(rows: Any) -> tuple[Phase, ...]:
-    try:
-        phases = tuple(
-            Phase(operator.index(depth), operator.index(length), float(share))
-            for depth, length, share in rows
-        )
-    except (TypeError, ValueError):
-        phases = ()
-    good = [p.depth >= 0 and p.length >= 16 and 0 < p.share < math.inf for p in phases]
-    if not good or not all(good):
-        raise UserError(
-            f"config.phases is {rows}; it must hold rows of (depth >= 0, "
-            "length >= 16, share of the steps > 0)"
-        )
-    return phases
+        parsed = ()
+    if not parsed or not all(good(*row) and 0 < row.share < math.inf for row in parsed):
+        raise UserError(f"config.{name} is {rows}; it must hold rows of {want}")
+    return parsed
 
 
 def _set_values(config: Config) -> dict[str, Any]:

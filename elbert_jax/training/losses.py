@@ -53,9 +53,7 @@ def weighted_mean(
 
 
 def layer_losses(
-    logits: Float[Array, "D B C"],
-    labels: Int[Array, " B"],
-    weight: Float[Array, " B"],
+    logits: Float[Array, "D B C"], labels: Int[Array, " B"], weight: Float[Array, " B"]
 ) -> Float[Array, " D"]:
     """Returns L_i, the mean cross-entropy of each layer (Eq. 1), in nats."""
     every_layer = jnp.broadcast_to(labels, logits.shape[:2])

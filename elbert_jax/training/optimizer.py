@@ -24,10 +24,7 @@ def warmup_decay(
     peak: float, total_updates: int, warmup_ratio: float
 ) -> optax.Schedule:
     """Returns a linear warm-up from 0 to `peak`, then a linear decay to 0."""
-    warmup = round(warmup_ratio * total_updates)
-    rise = optax.linear_schedule(0.0, peak, max(1, warmup))
-    fall = optax.linear_schedule(peak, 0.0, max(1, total_updates - warmup))
-    return optax.join_schedules([rise, fall], [warmup])
+    return warmup_stable_decay(peak, total_updates, warmup_ratio, decay_ratio=1.0)
 
 
 def warmup_stable_decay(
@@ -35,11 +32,7 @@ def warmup_stable_decay(
 ) -> optax.Schedule:
     """Returns a linear warm-up from 0 to `peak`, a plateau, and a linear decay to 0.
 
-    Args:
-      peak: the rate of the plateau.
-      total_updates: number of updates.
-      warmup_ratio: share of the updates in the warm-up.
-      decay_ratio: share in the decay, at most what the warm-up leaves.
+    The ratios are shares of the updates; the decay has at most what the warm-up leaves.
 
     References:
       Hu et al., "MiniCPM: Unveiling the Potential of Small Language Models with
@@ -53,14 +46,6 @@ def warmup_stable_decay(
         optax.linear_schedule(peak, 0.0, max(1, decay)),
     ]
     return optax.join_schedules(parts, [warmup, total_updates - decay])
-
-
-def by_row(tx: optax.GradientTransformation) -> optax.GradientTransformation:
-    """Returns an optimizer that treats each row of stacked parameters on its own.
-
-    Stacked models are so trained as each would be alone, clipping included.
-    """
-    return optax.GradientTransformation(jax.vmap(tx.init), jax.vmap(tx.update))
 
 
 def _scale_by_rate() -> optax.GradientTransformationExtraArgs:
@@ -93,8 +78,8 @@ def build(
       clip_norm: largest global norm of the model's gradient.
       accumulate: batches whose gradients are averaged into one update.
       t_learning_rate: of the t_i, trained by Adam without decay (ELBERT: 1e-2).
-      stacked: the first axis of the model's parameters stacks independent models,
-        which are optimised separately; see `by_row`.
+      stacked: the first axis of the model's parameters stacks independent models, each
+        of which is trained as it would be alone, clipping included.
       b2: decay rate of the mean of squared gradients, of the model's optimizer.
     """
     model = optax.chain(
@@ -102,7 +87,8 @@ def build(
         OPTIMIZERS[name](1.0, b2=b2, weight_decay=weight_decay, mask=decay_mask),
     )
     if stacked:
-        model = by_row(model)
+        init, update = jax.vmap(model.init), jax.vmap(model.update)
+        model = optax.GradientTransformation(init, update)
     model = optax.chain(model, _scale_by_rate())
     parts: dict[Hashable, Any] = {"model": model, "t": optax.adam(t_learning_rate)}
     both = optax.multi_transform(parts, lambda variables: {k: k for k in variables})

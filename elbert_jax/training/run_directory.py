@@ -5,7 +5,8 @@ import errno
 import json
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+
+from flax import traverse_util
 
 from elbert_jax import filesystem
 from elbert_jax.errors import UserError
@@ -18,8 +19,7 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}
 def claimed(workdir: pathlib.Path) -> Iterator[None]:
     """Makes the folder, and locks it against other processes.
 
-    Raises:
-      UserError: another process trains there, or it cannot be written.
+    Errors of the disk in the block are converted to UserError.
     """
     with filesystem.writing(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
@@ -44,8 +44,7 @@ def record(
 ) -> None:
     """Writes the configuration and the hash of the data that the folder belongs to.
 
-    Raises:
-      UserError: the run is resumed, and began with other data.
+    A run that is resumed must have begun with the same data.
     """
     path = workdir / "texts"
     if resumed and path.exists() and path.read_text() != fingerprint:
@@ -64,29 +63,19 @@ def check_config(
 ) -> None:
     """Raises a UserError if the folder holds a run with another configuration.
 
-    Args:
-      workdir: the folder.
-      config: the configuration to compare.
-      changeable: keys whose values may differ.
+    The values of the keys `changeable` may differ.
     """
     path = workdir / "config.json"
     if not path.exists():
         return
-    # Not orjson, which refuses infinite values.
-    stored, mine = json.loads(path.read_bytes()), json.loads(config.to_json())
-    for key in changeable:
-        stored[key] = mine[key]
-    differ = ", ".join(sorted(_differences(stored, mine, "config")))
-    if differ:
+    stored, mine = (  # not by orjson, which refuses infinite values
+        traverse_util.flatten_dict(json.loads(text), sep=".")
+        for text in (path.read_bytes(), config.to_json())
+    )
+    differ = {key for key in stored | mine if stored.get(key) != mine.get(key)}
+    if names := sorted(f"config.{key}" for key in differ - {*changeable}):
         raise UserError(
-            f"{workdir} holds a run with another configuration ({differ} differs): "
-            "name another --workdir, or give the configuration it was started with"
+            f"{workdir} holds a run with another configuration ({', '.join(names)} "
+            "differs): name another --workdir, or give the configuration it was "
+            "started with"
         )
-
-
-def _differences(one: Any, other: Any, name: str) -> Iterator[str]:
-    if isinstance(one, dict) and isinstance(other, dict):
-        for key in one.keys() | other.keys():
-            yield from _differences(one.get(key), other.get(key), f"{name}.{key}")
-    elif one != other:
-        yield name

@@ -11,13 +11,7 @@ import optax
 from elbert_jax.training import optimizer, train_step
 from elbert_jax.training.checkpoints import Checkpoints
 from elbert_jax.training.config import LoopConfig
-from elbert_jax.training.train_step import (
-    Loss,
-    Trainable,
-    TrainState,
-    TrainStep,
-    everything,
-)
+from elbert_jax.training.train_step import Loss, TrainState, TrainStep
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +21,7 @@ class TrainingStage:
     losses: Sequence[tuple[int, Loss]]  # a number of steps with each
     learning_rate: optax.Schedule  # of the model, by the number of updates
     eval_every: int  # steps between evaluations; there is one after the last step too
-    trainable: Trainable = everything
+    trainable: train_step.Trainable = train_step.everything
     stacked: bool = False  # see `optimizer.build`
     t_learning_rate: float = 0.0  # of ELBERT's t_i, if they are among the variables
     b2: float = 0.999  # see `optimizer.build`
@@ -40,15 +34,11 @@ class TrainingStage:
 class StageRun:
     """A stage's schedule, optimizer and best checkpoint, indexed by global step.
 
-    Its first step is `begin + 1`, its last one `end`; `directory` is of the checkpoint.
+    Its first step is `begin + 1`, its last one `end`; `best` is of the checkpoint.
     """
 
     def __init__(
-        self,
-        stage: TrainingStage,
-        config: LoopConfig,
-        begin: int,
-        directory: pathlib.Path,
+        self, stage: TrainingStage, config: LoopConfig, begin: int, best: pathlib.Path
     ):
         self.stage, self.begin, self.end = stage, begin, begin + stage.steps
         updates = np.arange(stage.steps) // config.accumulate
@@ -67,7 +57,7 @@ class StageRun:
             train_step.make_train_step(loss, self._tx, stage.trainable)
             for _, loss in stage.losses
         ]
-        self.best = Checkpoints(directory, keep=1)
+        self.best = Checkpoints(best, keep=1)
 
     def initial_state(self, variables: Any) -> TrainState:
         """Returns the state before the first step."""

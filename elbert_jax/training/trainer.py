@@ -86,10 +86,11 @@ def run(
     losses of a run that was never stopped. A signal makes it save a checkpoint first.
 
     Args:
-      config: the whole configuration; a second start may only change `changeable`.
+      config: the whole configuration.
       workdir: gets checkpoints, logs and the model.
       loop: the loop's part of `config`.
       make_objective: reads the data of the run; it may keep files in the workdir.
+      changeable: keys of `config` that a second start may change.
 
     Raises:
       UserError: the data or the workdir cannot be used, the run began with another
@@ -167,7 +168,6 @@ class _Run:
 
     def _train(self, stage: StageRun, state: TrainState, done: int) -> None:
         """Takes the steps of a stage after `done`."""
-        config = self.config
         self.meter.reset()
         for step in range(done + 1, stage.end + 1):
             batch, rate = next(self.batches), stage.learning_rate(step)
@@ -175,15 +175,14 @@ class _Run:
             self.meter.count(batch, step)
             self.bar.update()
             evaluates, stops = stage.evaluates(step), interruption.asked()
-            saves = evaluates or stops or step % config.checkpoint_every == 0
-            if saves or step % config.log_every == 0:
+            saves = evaluates or stops or step % self.config.checkpoint_every == 0
+            if saves or step % self.config.log_every == 0:
                 self._log(step, state, {"learning_rate": rate} | measured)
             if evaluates:
                 self._evaluate(stage, step, state.params)
             if saves:
                 effort, position = self.meter.effort, self.batches.get_state()
-                record = {"batches": position, "effort": effort}
-                self.latest.save(step, state, record)
+                self.latest.save(step, state, {"batches": position, "effort": effort})
                 self.meter.reset()  # neither evaluating nor saving is training
             if stops:
                 message = f"saved step {step} of {self.total}; the same command resumes"
@@ -200,12 +199,8 @@ class _Run:
         rates = self.meter.read()
         measured = jax.device_get(measured)
         self.writer.write(step, measured | rates)
-        shown = {
-            "loss": f"{measured['loss']:.3f}",
-            "tokens/s": f"{rates['tokens_per_second']:,.0f}",
-            "MFU": f"{rates['mfu']:.2f}",
-        }
-        self.bar.set_postfix(shown, refresh=False)
+        speed = f"tokens/s={rates['tokens_per_second']:,.0f}, MFU={rates['mfu']:.2f}"
+        self.bar.set_postfix_str(f"loss={measured['loss']:.3f}, {speed}", refresh=False)
 
     def _evaluate(self, stage: StageRun, step: int, variables: Any) -> None:
         evaluation = self.objective.evaluate(variables, step)

@@ -146,7 +146,7 @@ def test_two_accumulated_batches_are_one_batch_of_their_mean_gradient():
 
 def test_the_rate_stays_at_its_peak_until_the_decay():
     rate = optimizer.warmup_stable_decay(2.0, 100, 0.1, 0.2)
-    got = [float(rate(n)) for n in (0, 5, 10, 50, 80, 90, 99, 100)]
+    got = [np.asarray(rate(n)) for n in (0, 5, 10, 50, 80, 90, 99, 100)]
     np.testing.assert_allclose(got, [0, 1, 2, 2, 2, 1, 0.1, 0], atol=1e-6)
     # With no room for a plateau it is the other schedule.
     longest = optimizer.warmup_stable_decay(2.0, 100, 0.1, 1.0)
