@@ -49,11 +49,8 @@ def fitting_lengths(
 ) -> tuple[int, ...]:
     """Returns padded lengths that suit texts like these, finer if there are many.
 
-    Args:
-      lengths: [M], tokens of the texts.
-      at_least: Gives the minimum number of texts for a padded length; with fewer, they
-        merge into the next longer one.
-      longest: Maximum length of any other text; above `lengths`, `BUCKETS` are used.
+    Fewer texts than `at_least(length)` merge into the next longer padded length. From
+    the longest text to `longest`, the maximum of any other text, `BUCKETS` are used.
     """
     fine = [length for length in _FINE if length < longest] + [longest]
     counts = np.bincount(np.searchsorted(fine, lengths), minlength=len(fine))
@@ -77,13 +74,9 @@ def check(lengths: np.ndarray, buckets: Sequence[int]) -> None:
 def pad(
     encoded: Encoded, rows: np.ndarray, length: int, batch_size: int | None = None
 ) -> Batch:
-    """Returns texts as one padded batch.
+    """Returns the texts of these numbers as one padded batch.
 
-    Args:
-      encoded: M texts.
-      rows: int [R], which of them, R >= 1.
-      length: L, the padded length.
-      batch_size: B, by default R; filler rows repeat the last text.
+    Filler rows, up to `batch_size`, repeat the last text.
 
     Raises:
       ValueError: A text is longer than `length`.
@@ -114,11 +107,8 @@ def max_batch_size(texts: int, least: int = 1) -> MaxBatchSize:
 
     No batch size is under `least`, or under `texts` if that is smaller.
     """
-
-    def size(length: np.ndarray) -> np.ndarray:
-        return np.clip(texts * USUAL_LENGTH // length, min(texts, least), texts)
-
-    return size
+    tokens, least = texts * USUAL_LENGTH, min(texts, least)
+    return lambda length: np.clip(tokens // length, least, texts)
 
 
 def cut(
@@ -126,13 +116,7 @@ def cut(
 ) -> Iterator[tuple[np.ndarray, int]]:
     """Yields length-sorted batches, each as text numbers and padded length.
 
-    Args:
-      lengths: int [M], tokens of the texts.
-      buckets: Padded lengths, ascending.
-      max_batch_size: Must not grow with the length.
-
-    Raises:
-      ValueError: A text is longer than the last bucket.
+    `buckets` ascend, and `max_batch_size` must not grow with the length.
     """
     check(lengths, buckets)
     order = np.argsort(lengths, kind="stable")
@@ -148,10 +132,7 @@ def cut(
 def some_batches(
     encoded: Encoded, batches: Sequence[np.ndarray], count: int
 ) -> Encoded:
-    """Returns the texts of about `count` batches, evenly spaced among those of `cut`.
-
-    By themselves, `cut` gives the same batches of them again.
-    """
+    """Returns the texts of about `count` batches of `cut`, evenly spaced."""
     places = (np.arange(count) + 0.5) * len(batches) / count
     chosen = [batches[place] for place in dict.fromkeys(places.astype(int).tolist())]
     return encoded.take(np.concatenate(chosen))
@@ -163,16 +144,7 @@ def cut_in_order(
     """Returns batches of one size, each as text numbers and padded length.
 
     A batch may begin with the last texts of one bucket and continue with the next;
-    only the last batch is short.
-
-    Args:
-      encoded: M texts.
-      order: int [M], text numbers, ascending by bucket.
-      batch_size: B.
-      buckets: Padded lengths, ascending.
-
-    Raises:
-      ValueError: A text is longer than the last bucket.
+    only the last batch is short. `order` holds text numbers, ascending by bucket.
     """
     check(encoded.lengths, buckets)
     batches = []

@@ -14,11 +14,8 @@ Document = list[str]  # paragraphs, none of them blank
 def read(files: Sequence[str], text_column: str = "text") -> Iterator[Document]:
     """Yields the documents of files, in order and in constant memory.
 
-    Args:
-      files: Names of .txt files, with one paragraph per line and a blank line between
-        documents; or of .jsonl, .tsv, .csv (each also .gz or .xz) or .parquet files,
-        with one document per row and one paragraph per line of its text.
-      text_column: Column of the text, in formats with columns.
+    A .txt file has one paragraph per line and a blank line between documents; any other
+    format has one document per row and one paragraph per line of its `text_column`.
 
     Raises:
       UserError: A file is missing or damaged.
@@ -33,11 +30,7 @@ def read(files: Sequence[str], text_column: str = "text") -> Iterator[Document]:
 
 
 def digest(files: Sequence[str], *others: object) -> str:
-    """Returns a hash of the files' bytes, their formats, and other values.
-
-    Raises:
-      UserError: A file cannot be read.
-    """
+    """Returns a hash of the files' bytes, their formats, and other values."""
     hashed = hashlib.sha256(repr(others).encode())
     for name in files:
         hashed.update(readers.format_of(name).encode())

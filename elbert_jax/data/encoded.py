@@ -39,12 +39,6 @@ class Encoded:
             sum(e.truncated for e in encodings),
         )
 
-    @classmethod
-    def empty(cls) -> "Encoded":
-        """Returns zero texts."""
-        none = np.zeros(0, np.int32)
-        return cls(none, none.astype(np.int8), np.zeros(1, np.int64), none, 0)
-
     def __len__(self) -> int:
         return len(self.offsets) - 1
 

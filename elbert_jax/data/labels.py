@@ -16,10 +16,6 @@ def label_names(
     Integer labels are sorted as numbers and name themselves. Rows without a label are
     ignored.
 
-    Args:
-      examples: Rows of the training set.
-      given: Names from the user or the task; they take precedence.
-
     Raises:
       UserError: No row has a label, labels are both names and integers, or a given
         name is repeated.
@@ -49,12 +45,9 @@ def label_ids(
 ) -> np.ndarray:
     """Returns class indices, int32 [M]; -1 where a row has no label.
 
-    Args:
-      examples: M rows, labelled with class names or class indices. If the names are
-        integers themselves, an integer is a name. Indices count from 0; or from 1, as
-        in the files of AG News, if all labels lie in 1 .. C and C is among them.
-      names: The C class names, by index.
-      beside: Other rows of the same data set, whose indices count alike.
+    Labels are class names or indices; an integer is a name where the names are integers
+    themselves. Indices count from 0; or from 1, as in the files of AG News, if all
+    labels, those of `beside` included, lie in 1 .. C and C is among them.
 
     Raises:
       UserError: A label is not a class; the message names the row.

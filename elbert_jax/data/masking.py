@@ -26,14 +26,7 @@ def choose(
 
     Words are visited in random order; an n-gram is chosen if all of it is maskable, it
     overlaps none chosen before, and it stays within `rate` of the row's maskable tokens
-    (rounded, at least one).
-
-    Args:
-      random: The only source of randomness.
-      starts: True where a word begins.
-      maskable: False at special tokens and padding.
-      rate: Maximum share of a row's maskable tokens.
-      max_ngram: Words in the longest n-gram.
+    (rounded, at least one). `starts` is True where a word begins.
     """
     rows, length = starts.shape
     budget = np.maximum(np.rint(rate * maskable.sum(1)), 1)
@@ -64,15 +57,7 @@ def corrupt(
     mask_id: int,
     replacements: Int[np.ndarray, " R"],
 ) -> Int[np.ndarray, "B L"]:
-    """Returns tokens with 80% of the chosen ones masked and 10% replaced at random.
-
-    Args:
-      random: The only source of randomness.
-      tokens: Token ids.
-      chosen: From `choose`.
-      mask_id: Id of [MASK].
-      replacements: Ids of random replacements: all but the special tokens.
-    """
+    """Returns tokens with 80% of the chosen ones masked and 10% replaced at random."""
     fate = random.random(tokens.shape)
     other = random.choice(replacements, tokens.shape)
     hidden = np.where(fate < MASK_SHARE, mask_id, tokens)

@@ -57,10 +57,8 @@ def read(
 ) -> Iterator[Row | BadRow]:
     """Returns the rows of a file, in order and in constant memory.
 
-    Args:
-      path: The file; "-" is standard input; .gz and .xz are decompressed.
-      format: One of `FORMATS`. TSV is as in GLUE, without quoting.
-      columns: Column names of a TSV or CSV file without a header line.
+    "-" is standard input; .gz and .xz are decompressed; TSV is as in GLUE, without
+    quoting; `columns` are for a TSV or CSV file without a header line.
 
     Raises:
       UserError: The file is missing or damaged.

@@ -52,23 +52,20 @@ def read_file(
 ) -> Iterator[Example | BadRow]:
     """Yields the rows of a file as examples, in order and in constant memory.
 
-    TSV is as in GLUE, without quoting; CSV may quote commas and line ends; a plain
-    text file has one column, "text". Labels stay strings or integers as found; a TSV
-    or CSV cell that spells an integer is one. A row without an id gets its number,
-    from 0.
+    A plain text file has one column, "text". Labels stay strings or integers as found;
+    a TSV or CSV cell that spells an integer is one. A row without an id gets its
+    number, from 0.
 
     Args:
-      path: A .tsv, .csv, .jsonl or .txt file, each also .gz or .xz, or .parquet; "-"
-        is standard input.
+      path: See `readers.read`.
       text: Column of the text; by default the first known name in the file.
       text_pair: Column of the second text; by default the partner in GLUE of a default
         text column.
       label: Column of the label; by default "label", if it exists.
       id: Column of the id; by default "id", "idx" or "index", if one exists.
       columns: Column names of a TSV or CSV file without a header line.
-      format: "tsv", "csv", "jsonl", "txt" or "parquet"; by default by the file's
-        suffix, and "txt" for standard input.
-      labelled: Read labels; otherwise every label is None.
+      format: By default the suffix, and "txt" for standard input.
+      labelled: False leaves every label None.
 
     Raises:
       UserError: The file or a named column is missing, or the file is damaged.
@@ -154,20 +151,12 @@ def _id(id: Any, number: int) -> str | int:
 def read_task(task: Task, split: str, data_dir: str | None = None) -> Sequence[Example]:
     """Returns a split of a named data set, read by TFDS without TensorFlow.
 
-    The rows gain a column, "split".
-
-    Args:
-      task: One of `tasks.TASKS`.
-      split: Name of the split, such as "train".
-      data_dir: Folder of TFDS; by default its own.
+    The rows gain a column, "split". `data_dir` is TFDS's folder, if not the default.
 
     Raises:
       UserError: The data set is not prepared and cannot be downloaded.
     """
     if task.name == "synthetic":
-        if split not in synthetic.SIZES:
-            known = ", ".join(synthetic.SIZES)
-            raise UserError(f"synthetic has no split {split!r}; there are {known}")
         return synthetic.examples(split)
     # These take a second to import, and only this function needs them.
     import tensorflow_datasets as tfds
@@ -205,7 +194,7 @@ def _tfds_example(
     row = {k: v.decode() if isinstance(v, bytes) else v for k, v in raw.items()}
     row["split"] = split
     pair = row[task.text_pair] if task.text_pair else None
-    label = int(row[task.label])  # -1 if unpublished
+    label = int(row["label"])  # -1 if unpublished
     id = int(row.get("idx", number))  # TFDS shuffles the rows
     return Example(id, row[task.text], pair, None if label < 0 else label, row)
 

@@ -7,20 +7,24 @@ from elbert_jax.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A named data set; columns and label order are TensorFlow Datasets'."""
+    """A named data set; columns and label order are TensorFlow Datasets'.
+
+    The column of labels is "label", and the training split is "train".
+    """
 
     name: str
     text: str
     text_pair: str | None
     labels: tuple[str, ...]
     metric: str = "accuracy"  # or f1, matthews
-    label: str = "label"
-    train: str = "train"
     validation: tuple[str, ...] = ("validation",)
     host: str = "dl.fbaipublicfiles.com"  # from which TFDS downloads it
 
 
 _ENTAILMENT = ("entailment", "not_entailment")
+_NEWS = ("World", "Sports", "Business", "Sci/Tech")
+_TEST = ("test",)  # where it is the only other labelled split
+_AI, _DRIVE = "ai.stanford.edu", "drive.google.com"
 _ALL = (
     Task("glue/sst2", "sentence", None, ("negative", "positive")),
     Task("glue/cola", "sentence", None, ("unacceptable", "acceptable"), "matthews"),
@@ -36,22 +40,8 @@ _ALL = (
         ("entailment", "neutral", "contradiction"),
         validation=("validation_matched", "validation_mismatched"),
     ),
-    Task(
-        "imdb_reviews",
-        "text",
-        None,
-        ("neg", "pos"),
-        validation=("test",),  # the only other labelled split
-        host="ai.stanford.edu",
-    ),
-    Task(
-        "ag_news_subset",
-        "description",
-        None,
-        ("World", "Sports", "Business", "Sci/Tech"),
-        validation=("test",),
-        host="drive.google.com",
-    ),
+    Task("imdb_reviews", "text", None, ("neg", "pos"), validation=_TEST, host=_AI),
+    Task("ag_news_subset", "description", None, _NEWS, validation=_TEST, host=_DRIVE),
     Task("synthetic", "text", None, ("negative", "neutral", "positive"), host=""),
 )
 TASKS = {task.name: task for task in _ALL}

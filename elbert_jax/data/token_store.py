@@ -41,11 +41,7 @@ def build(
 ) -> TokenStore:
     """Returns the documents of files, tokenised at the first call and then reused.
 
-    Args:
-      files: See `documents.read`.
-      tokenizer: Makes the tokens.
-      directory: Receives a folder named by a hash of the text and the tokenizer.
-      text_column: See `documents.read`.
+    `directory` receives a folder named by a hash of the text and the tokenizer.
 
     Raises:
       UserError: A file cannot be used, or has no text.

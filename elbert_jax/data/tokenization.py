@@ -58,10 +58,6 @@ class Tokenizer:
     def load(cls, name: str | pathlib.Path) -> "Tokenizer":
         """Returns the tokenizer of a directory, or of a model on the hub.
 
-        Args:
-          name: A directory with tokenizer.json, spiece.model or vocab.txt; or a
-            model's id, such as "albert/albert-base-v2".
-
         Raises:
           UserError: There is no such directory or model, or no vocabulary in it.
         """
@@ -120,12 +116,8 @@ class Tokenizer:
 
         Longer texts keep their head, tail, or both, a quarter of the tokens from the
         head (Sun et al., "How to Fine-Tune BERT for Text Classification", 2019: 128
-        and 382 of 510). In a pair, the longer text is truncated first.
-
-        Args:
-          texts: M texts.
-          pairs: M second texts; None for a single text.
-          max_length: Maximum number of tokens, special ones included.
+        and 382 of 510). In a pair, the longer text is truncated first. `max_length`
+        includes special tokens.
 
         Raises:
           UserError: A text is not a string, or has a lone surrogate.
@@ -171,11 +163,7 @@ class Tokenizer:
         return tokens
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Returns the token ids of every text, without special tokens, in parallel.
-
-        Raises:
-          UserError: A text is not a string, or has a lone surrogate.
-        """
+        """Returns the token ids of every text, without special tokens, in parallel."""
         ids = []
         for start in range(0, len(texts), _CHUNK):
             chunk = list(texts[start : start + _CHUNK])
@@ -187,11 +175,7 @@ class Tokenizer:
         return ids
 
     def align(self, text: str) -> list[TokenSpan]:
-        """Returns the tokens of one text, without special tokens, with their spans.
-
-        Raises:
-          UserError: It is not a string, or has a lone surrogate.
-        """
+        """Returns the tokens of one text, without special tokens, with their spans."""
         self.token_ids([text])  # checks it
         encoded = self._backend.encode(text, add_special_tokens=False)
         names: Any = self.hf.convert_ids_to_tokens(encoded.ids)

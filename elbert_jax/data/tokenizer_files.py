@@ -11,11 +11,7 @@ from elbert_jax.errors import UserError
 
 
 def load(directory: pathlib.Path) -> PreTrainedTokenizerFast:
-    """Opens the tokenizer of a directory; any exception may tell that it is damaged.
-
-    Raises:
-      UserError: There is no vocabulary file.
-    """
+    """Opens the tokenizer of a directory; any exception may tell that it is damaged."""
     files = {path.name for path in directory.iterdir()}
     kind: Any = AlbertTokenizer
     if "tokenizer.json" in files:

@@ -160,11 +160,11 @@ def _read_files(config: DataConfig) -> _Texts:
 
 def _read_task(config: DataConfig) -> _Texts:
     task, data_dir = tasks.find(config.task), config.data_dir or None
-    splits = task.train, *task.validation
+    splits = "train", *task.validation
     train, *held_out = (sources.read_task(task, each, data_dir) for each in splits)
     validation_name = f"{task.name}, {' and '.join(task.validation)}"
     parts = dict(zip(task.validation, held_out))
-    return _Texts(train, parts, f"{task.name}, {task.train}", validation_name)
+    return _Texts(train, parts, f"{task.name}, train", validation_name)
 
 
 def _read_unlabelled(config: DataConfig) -> list[Example]:

@@ -29,13 +29,8 @@ def train_tokenizer(
 ) -> Tokenizer:
     """Trains a unigram vocabulary with ALBERT's special ids; returns its tokenizer.
 
-    The same texts always give the same vocabulary. A small corpus may give fewer
-    tokens than asked for: use `len` of the result.
-
-    Args:
-      texts: The corpus.
-      vocab_size: Number of tokens, including the five special ones.
-      directory: Receives spiece.model; made if need be.
+    The same texts always give the same vocabulary. `vocab_size` includes the five
+    special tokens; a small corpus may give fewer: use `len` of the result.
 
     Raises:
       UserError: The corpus is empty, or has more than `vocab_size` characters.

@@ -24,13 +24,9 @@ _INT64 = range(-(1 << 63), 1 << 63)
 def write(path: str, rows: Rows, columns: Sequence[str]) -> None:
     """Writes rows, in constant memory, to a file in the format of its suffix.
 
-    In TSV, tabs and line ends within a cell become spaces. In Parquet, the column "id"
-    is int64 if every id fits, else string.
-
-    Args:
-      path: Ends with one of `SUFFIXES`.
-      rows: Starts a pass over the rows, which have the same keys.
-      columns: The header, if there are no rows.
+    All rows have the same keys; `columns` is the header if there are none. In TSV, tabs
+    and line ends within a cell become spaces. In Parquet, the column "id" is int64 if
+    every id fits, else string.
 
     Raises:
       UserError: The file cannot be written.
