@@ -12,11 +12,7 @@ from elbert_jax.errors import UserError, reason
 
 
 def target(name: str | os.PathLike[str] | None) -> pathlib.Path | None:
-    """Returns the path of a file to write; None for None.
-
-    Raises:
-      UserError: Its folder does not exist.
-    """
+    """Returns the path of a file to write, whose folder must exist; None for None."""
     path = pathlib.Path(os.path.expanduser(name)) if name else None
     if path and not path.parent.is_dir():
         raise UserError(f"{path} cannot be written: there is no folder {path.parent}")
@@ -28,9 +24,6 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Opens a binary file that replaces `path` in one step when the block succeeds.
 
     Until then it is `path` with ".tmp" added; where the block fails, it is removed.
-
-    Raises:
-      UserError: The file cannot be written.
     """
     temporary = f"{os.fspath(path)}.tmp"
     with writing(path):
@@ -48,14 +41,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def creating_directory(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Makes a directory that becomes `path` in one step when the block succeeds.
 
-    Until then it is a hidden neighbour; where the block fails, it is removed, and what
-    a killed process left of it goes at the next try.
-
-    Args:
-      path: Must not exist, or be an empty directory; parents are made if need be.
-
-    Raises:
-      UserError: The directory cannot be written.
+    `path` must not exist, or be an empty directory. Until then it is a hidden
+    neighbour; where the block fails, it is removed, and what a killed process left of
+    it goes at the next try.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     with writing(path):
@@ -76,16 +64,11 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        told = f"{os.fspath(path)} cannot be written: {reason(error)}"
-        raise UserError(told) from error
+        raise UserError(f"{path} cannot be written: {reason(error)}") from error
 
 
 def hold(file: IO[Any], message: str) -> None:
-    """Locks an open file against other processes until it is closed.
-
-    Raises:
-      UserError: Another process holds it; the error is `message`.
-    """
+    """Locks an open file until it is closed; a UserError says that another holds it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -26,11 +26,7 @@ def cores() -> int:
 
 
 def describe() -> dict[str, Any]:
-    """Returns hardware, versions and commit as JSON values.
-
-    `commit` ends with + where files differ from it; `cpu_flags` are the processor's
-    vector instruction sets that matmuls use.
-    """
+    """Returns hardware, versions and commit as JSON values."""
     device, flags = jax.devices()[0], _cpuinfo("flags").split()
     processor = _cpuinfo("model name").partition(":")[2].strip()
     return {
@@ -72,9 +68,6 @@ def peak_flops(dtype: str) -> float:
 
     It is the denominator of model FLOPs utilisation (MFU), and is measured at each
     call, as a shared machine's speed changes.
-
-    Args:
-      dtype: `float32` or `bfloat16`.
     """
     (run, flops), seconds = _matmuls(dtype), []
     for _ in range(5):
@@ -118,7 +111,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """Returns the checkout's commit; None where there is no checkout, or no git."""
+    """Returns the checkout's commit, with + where files differ; None without one."""
     folder = pathlib.Path(__file__).parent
 
     def git(*words: str) -> str:

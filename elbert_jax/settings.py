@@ -33,7 +33,6 @@ def one_of(choices: Collection[str]) -> Rule:
     return Rule(lambda value: value in choices, f"it may be {named}")
 
 
-# (0, 1) and [0, 1].
 FRACTION = Rule(lambda value: 0 < value < 1, "it must be between 0 and 1")
 SHARE = Rule(lambda value: 0 <= value <= 1, "it must be in [0, 1]")
 
@@ -43,14 +42,10 @@ def section(
 ) -> _Section:
     """Returns a dataclass whose fields are the configuration's values of those names.
 
-    Args:
-      kind: a dataclass, whose annotated rules are checked.
-      config: holds the values.
-      name: of `config`, for error messages.
-      **given: fields that are not read from `config`.
+    Fields that are `given` are not read from `config`, whose `name` is for messages.
 
     Raises:
-      UserError: names the value that breaks a rule.
+      UserError: A value breaks a rule of its field.
       AttributeError: `config` lacks a field.
     """
     hints = typing.get_type_hints(kind, include_extras=True)

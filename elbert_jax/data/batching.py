@@ -77,9 +77,6 @@ def pad(
     """Returns the texts of these numbers as one padded batch.
 
     Filler rows, up to `batch_size`, repeat the last text.
-
-    Raises:
-      ValueError: A text is longer than `length`.
     """
     filler = (batch_size or len(rows)) - len(rows)
     rows = np.concatenate([rows, np.repeat(rows[-1:], filler)])

@@ -13,7 +13,7 @@ import grain
 import numpy as np
 
 from elbert_jax.data import masking, training_batches
-from elbert_jax.data.token_store import TokenStore
+from elbert_jax.data.documents import TokenStore
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
 

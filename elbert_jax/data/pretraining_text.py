@@ -8,8 +8,8 @@ from typing import Annotated
 import numpy as np
 from jaxtyping import Int
 
-from elbert_jax.data import documents, token_store
-from elbert_jax.data.token_store import TokenStore
+from elbert_jax.data import documents
+from elbert_jax.data.documents import TokenStore
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.data.vocabulary import train_tokenizer
 from elbert_jax.errors import UserError
@@ -61,7 +61,7 @@ def tokenizer(config: TextConfig, workdir: pathlib.Path) -> Tokenizer:
 def load(config: TextConfig, tokenizer: Tokenizer, workdir: pathlib.Path) -> PlainText:
     """Returns the text, tokenised once and kept in `workdir`."""
     directory = workdir / "tokens"
-    store = token_store.build(config.paths, tokenizer, directory, config.text_column)
+    store = documents.tokenise(config.paths, tokenizer, directory, config.text_column)
     if len(store) < 2:
         raise UserError(
             "there is only one document, and none to hold out: put a blank line "

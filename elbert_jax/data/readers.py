@@ -59,9 +59,6 @@ def read(
 
     "-" is standard input; .gz and .xz are decompressed; TSV is as in GLUE, without
     quoting; `columns` are for a TSV or CSV file without a header line.
-
-    Raises:
-      UserError: The file is missing or damaged.
     """
     path = os.path.expanduser(path)
     if format == "parquet":

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from elbert_jax.data.token_store import TokenStore
+from elbert_jax.data.documents import TokenStore
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
 

@@ -66,9 +66,6 @@ def read_file(
       columns: Column names of a TSV or CSV file without a header line.
       format: By default the suffix, and "txt" for standard input.
       labelled: False leaves every label None.
-
-    Raises:
-      UserError: The file or a named column is missing, or the file is damaged.
     """
     path = str(path)
     format = format or ("txt" if path == "-" else readers.format_of(path))
@@ -152,9 +149,6 @@ def read_task(task: Task, split: str, data_dir: str | None = None) -> Sequence[E
     """Returns a split of a named data set, read by TFDS without TensorFlow.
 
     The rows gain a column, "split". `data_dir` is TFDS's folder, if not the default.
-
-    Raises:
-      UserError: The data set is not prepared and cannot be downloaded.
     """
     if task.name == "synthetic":
         return synthetic.examples(split)

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from elbert_jax.data import tokenizer_files
 from elbert_jax.errors import UserError, reason
 from elbert_jax.hub import download
+from elbert_jax.settings import check, one_of
 
 TRUNCATIONS = ("head", "tail", "head+tail")  # the part of a longer text to keep
 _T = TypeVar("_T")
@@ -56,11 +57,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, name: str | pathlib.Path) -> "Tokenizer":
-        """Returns the tokenizer of a directory, or of a model on the hub.
-
-        Raises:
-          UserError: There is no such directory or model, or no vocabulary in it.
-        """
+        """Returns the tokenizer of a directory, or of a model on the hub."""
         directory = download.directory(name)
         try:
             hf = tokenizer_files.load(directory)
@@ -72,7 +69,8 @@ class Tokenizer:
         if hf.cls_token_id is None or hf.sep_token_id is None:
             raise UserError(f"the tokenizer in {name} has no [CLS] or no [SEP]")
         tokenizer = cls(hf, directory)
-        _check(tokenizer.truncation, f"{_TRUNCATION} of the tokenizer in {name}")
+        entry = f"{_TRUNCATION} of the tokenizer in {name}"
+        check(entry, tokenizer.truncation, one_of(TRUNCATIONS))
         return tokenizer
 
     def __len__(self) -> int:
@@ -100,11 +98,10 @@ class Tokenizer:
 
         transformers truncates likewise, but keeps the head for "head+tail".
         """
-        _check(truncation, "truncation")
+        check("truncation", truncation, one_of(TRUNCATIONS))
         self.hf.model_max_length = max_length
-        self.hf.truncation_side = "left" if truncation == "tail" else "right"
-        saved = {"truncation_side": self.hf.truncation_side, _TRUNCATION: truncation}
-        self.hf.init_kwargs |= saved
+        side = self.hf.truncation_side = "left" if truncation == "tail" else "right"
+        self.hf.init_kwargs |= {"truncation_side": side, _TRUNCATION: truncation}
 
     def encode(
         self,
@@ -206,12 +203,6 @@ def truncate(tokens: list[_T], limit: int, truncation: str) -> list[_T]:
         return tokens
     head = {"head": limit, "tail": 0, "head+tail": -(-limit // 4)}[truncation]
     return tokens[:head] + tokens[len(tokens) - (limit - head) :]
-
-
-def _check(truncation: object, name: str) -> None:
-    if truncation not in TRUNCATIONS:
-        known = ", ".join(TRUNCATIONS)
-        raise UserError(f"{name} is {truncation!r}; it may be {known}")
 
 
 def is_text(text: object) -> bool:

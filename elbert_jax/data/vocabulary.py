@@ -31,9 +31,6 @@ def train_tokenizer(
 
     The same texts always give the same vocabulary. `vocab_size` includes the five
     special tokens; a small corpus may give fewer: use `len` of the result.
-
-    Raises:
-      UserError: The corpus is empty, or has more than `vocab_size` characters.
     """
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)

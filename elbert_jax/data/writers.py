@@ -27,9 +27,6 @@ def write(path: str, rows: Rows, columns: Sequence[str]) -> None:
     All rows have the same keys; `columns` is the header if there are none. In TSV, tabs
     and line ends within a cell become spaces. In Parquet, the column "id" is int64 if
     every id fits, else string.
-
-    Raises:
-      UserError: The file cannot be written.
     """
     with filesystem.replacing(path) as file:
         columns = list(next(rows(), columns))

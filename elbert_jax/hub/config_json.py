@@ -44,9 +44,8 @@ class Settings:
 
 def parse(entries: Mapping[str, Any]) -> Settings:
     """Reads the entries of a config.json; a ValueError names the one that is wrong."""
-    given: dict[str, Any] = _DEFAULTS | {
-        k: v for k, v in entries.items() if v is not None
-    }
+    given: dict[str, Any] = {k: v for k, v in entries.items() if v is not None}
+    given = _DEFAULTS | given
     if given.get("model_type") != "albert":
         raise ValueError(f"model_type is {given.get('model_type')!r}, not 'albert'")
     for name, only in _SUPPORTED.items():

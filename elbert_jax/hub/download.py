@@ -29,18 +29,11 @@ _WANTED = [CONFIG, WEIGHTS, _INDEX, _SHARDS, "operating_point.json", *TOKENIZER]
 
 def directory(
     source: str | os.PathLike[str],
-    *,
     revision: str | None = None,
     local_files_only: bool = False,
     allow_pickle: bool = False,
 ) -> Path:
-    """Returns the directory `source`, or that of the hub's model, downloaded.
-
-    See `pretrained.load` for the arguments.
-
-    Raises:
-      UserError: There is no such directory, and no such model on the hub.
-    """
+    """Returns the directory `source`, or that of the hub's model, downloaded."""
     name = os.fspath(source)
     try:
         path = Path(source).expanduser()
@@ -61,10 +54,8 @@ def directory(
             allow_patterns=[*_WANTED, *[_PICKLE] * allow_pickle],
         )
     except Exception as error:  # including any error of the HTTP client
-        told = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise UserError(
-            f"{name} is no directory, and the hub does not give it: {told}"
-        ) from error
+        told = f"{name} is no directory, and the hub does not give it"
+        raise UserError(f"{told}: {type(error).__name__}: {reason(error)}") from error
     return Path(download)
 
 
@@ -80,11 +71,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_tensors(directory: Path, allow_pickle: bool) -> dict[str, np.ndarray]:
-    """Returns a model directory's weights by name, in the file's dtypes.
-
-    Raises:
-      UserError: Names the file that is missing, damaged, or an unwanted pickle.
-    """
+    """Returns a model directory's weights by name, in the file's dtypes."""
     files = {WEIGHTS}
     if not (directory / WEIGHTS).exists():
         if (directory / _INDEX).exists():

@@ -21,14 +21,7 @@ def save(
 ) -> pathlib.Path:
     """Writes the criterion and its measured scores, and returns the file's path.
 
-    Args:
-      directory: Of the model.
-      criterion: When a text exits.
-      measured: Scores and costs with this criterion.
-      **grounds: What else the choice rests on: guarantee, speed, data.
-
-    Raises:
-      UserError: The file cannot be written.
+    `grounds` are what else the choice rests on: guarantee, speed, data.
     """
     path = directory / _FILE
     point = {"exit": criterion.to_dict(), "measured": measured, **grounds}
@@ -38,11 +31,7 @@ def save(
 
 
 def load(directory: pathlib.Path) -> Criterion:
-    """Returns the directory's criterion; the default one if there is no file.
-
-    Raises:
-      UserError: The file exists and cannot be used.
-    """
+    """Returns the directory's criterion; the default one if there is no file."""
     path = directory / _FILE
     if not path.exists():
         return ConfidenceWindow()

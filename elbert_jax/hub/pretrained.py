@@ -5,8 +5,9 @@ library ignores.
 """
 
 import dataclasses
+import functools
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -72,57 +73,49 @@ def load(
       local_files_only: Take a hub model from the local cache only.
       allow_pickle: Read pytorch_model.bin if there is no safetensors file. A pickle
         can run code: only for a file whose author you trust.
-      num_labels: Number of classes, by default the file's; a classifier of another
-        size is initialised.
-      num_hidden_layers: Depth, by default the file's; exit heads of another depth are
-        initialised.
-      exit_heads: Their shape, by default the file's; others are initialised.
+      num_labels: By default the file's; a classifier of another size is initialised.
+      num_hidden_layers: Likewise; exit heads of another depth are initialised.
+      exit_heads: Likewise; those of another shape are initialised.
       key: For random initialisation; None is `jax.random.key(0)`.
-      model: The class to load as, if not a classifier.
+      model: The class to load as.
 
     Raises:
       UserError: Names the file, setting or tensor that is missing, wrong or unknown.
     """
-    directory = download.directory(
-        source,
-        revision=revision,
-        local_files_only=local_files_only,
-        allow_pickle=allow_pickle,
-    )
+    directory = download.directory(source, revision, local_files_only, allow_pickle)
     num_labels = model.num_labels or num_labels
+    exit_heads = model.exit_heads or exit_heads
+    changes = {"num_hidden_layers": num_hidden_layers, "exit_heads": exit_heads}
     path = directory / download.CONFIG
     entries = download.read_json(path)
     try:
         stored = config_json.parse(entries)
-        wanted = stored.replace(
-            num_labels,
-            num_hidden_layers=num_hidden_layers,
-            exit_heads=model.exit_heads or exit_heads,
-        )
+        wanted = stored.replace(num_labels, **changes)
     except ValueError as error:
         raise UserError(f"{path}: {error}") from error
-    tensors = download.read_tensors(directory, allow_pickle)
+    file = _File(directory, download.read_tensors(directory, allow_pickle), model)
+    rows = weight_table.weights(wanted.config, file.prefix, model)
+    ignored = file.ignored(stored, wanted, num_labels)
+    found = file.tensors.keys() - ignored
+    file.check_names(rows, found)
+    missing = {row.key for row in rows} - found
 
-    prefix = "albert." if any(name.startswith("albert.") for name in tensors) else ""
-    rows = weight_table.weights(wanted.config, prefix, model)
-    ignored = _ignored(tensors, prefix, model, stored, wanted, num_labels)
-    found = tensors.keys() - ignored
-    missing = tuple(row.key for row in rows if row.key not in found)
-    _check_names(directory, rows, found, prefix, model)
-    if model.tied in tensors:
-        table = tensors[f"{prefix}embeddings.word_embeddings.weight"]
-        if not np.array_equal(tensors[model.tied], table):
-            raise UserError(f"{directory}: {model.tied} is not tied to the embeddings")
+    @jax.jit  # so that XLA drops the parameters that are not missing
+    def draw(key: Array) -> dict[str, Array]:
+        leaves = jax.tree.leaves(model.init(wanted.config, key))
+        named = zip(rows, leaves, strict=True)
+        return {row.key: leaf for row, leaf in named if row.key in missing}
 
     mapped = [row for row in rows if row.key in found]
-    values = {row.key: row.read(tensors[row.key], directory) for row in mapped}
-    values |= _initialise(wanted.config, key, rows, missing, model)
+    values = {row.key: row.read(file.tensors[row.key], directory) for row in mapped}
+    if missing:
+        values |= draw(jax.random.key(0) if key is None else key)
     tree = jax.tree.structure(weight_table.abstract(wanted.config, model))
     return Checkpoint(
         **vars(wanted),
         params=jax.tree.unflatten(tree, [values[row.key] for row in rows]),
         mapped=tuple(row.key for row in mapped),
-        initialised=missing,
+        initialised=tuple(row.key for row in rows if row.key in missing),
         ignored=tuple(sorted(ignored)),
         directory=directory,
     )
@@ -151,7 +144,7 @@ def save(
       model: The class that the parameters belong to.
       training: Method, weighting and seed to record.
       special_ids: See `Tokenizer.special_ids`; None: those of ALBERT's tokenizer.
-      dtype: Of the weights file, one of `DTYPES`; float16 is half as large.
+      dtype: Of the weights, one of `DTYPES`.
 
     Raises:
       UserError: Two labels are the same, or a file cannot be written.
@@ -181,61 +174,49 @@ def save(
             file.write(data)
 
 
-def _ignored(
-    tensors: Mapping[str, np.ndarray],
-    prefix: str,
-    model: Model,
-    stored: Settings,
-    wanted: Settings,
-    num_labels: int | None,
-) -> set[str]:
-    """Returns the tensors that must not be read into the model wanted."""
-    useless = model.others
-    classifier = model.heads[f"{model.body}classifier"]
-    head = tensors.get(f"{classifier}.weight")
-    resized = num_labels and head is not None and len(head) != num_labels
-    foreign = any(name in stored.architectures for name in _OTHER_CLASSIFIERS)
-    unpooled = f"{prefix}pooler.weight" not in tensors
-    if resized or foreign or unpooled:
-        useless += f"{classifier}.", "exit_heads."
-    for field in ("exit_heads", "num_hidden_layers"):
-        if getattr(stored.config, field) != getattr(wanted.config, field):
-            useless += ("exit_heads.",)
-    return {k for k in tensors if k.startswith(useless) or k.endswith(_BUFFERS)}
+@dataclasses.dataclass(frozen=True)
+class _File:
+    directory: Path
+    tensors: Mapping[str, np.ndarray]
+    model: Model
 
+    @functools.cached_property
+    def prefix(self) -> str:
+        """What the names of the body begin with."""
+        return "albert." * any(name.startswith("albert.") for name in self.tensors)
 
-def _check_names(
-    directory: Path,
-    rows: Sequence[Weight],
-    found: Collection[str],
-    prefix: str,
-    model: Model,
-) -> None:
-    """Refuses unknown tensors, and missing ones; a whole head may be missing."""
-    heads = {name.partition(".")[0] for name in model.heads.values()}
-    optional = {f"{prefix}pooler.", "exit_heads.", *(f"{name}." for name in heads)}
-    absent = tuple(o for o in optional if not any(k.startswith(o) for k in found))
-    wanted = {row.key for row in rows}
-    needed = {key for key in wanted if not key.startswith(absent)}
-    for fault, keys in ("unknown", {*found} - wanted), ("missing", needed - {*found}):
-        if keys:
-            more = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
-            raise UserError(f"{directory}: {fault} tensor {min(keys)}{more}")
+    def ignored(
+        self, stored: Settings, wanted: Settings, num_labels: int | None
+    ) -> set[str]:
+        """Returns the tensors that must not be read into the model wanted."""
+        useless = self.model.others
+        classifier = self.model.heads[f"{self.model.body}classifier"]
+        head = self.tensors.get(f"{classifier}.weight")
+        resized = num_labels and head is not None and len(head) != num_labels
+        foreign = any(name in stored.architectures for name in _OTHER_CLASSIFIERS)
+        unpooled = f"{self.prefix}pooler.weight" not in self.tensors
+        if resized or foreign or unpooled:
+            useless += f"{classifier}.", "exit_heads."
+        for field in ("exit_heads", "num_hidden_layers"):
+            if getattr(stored.config, field) != getattr(wanted.config, field):
+                useless += ("exit_heads.",)
+        names = self.tensors.keys()
+        return {k for k in names if k.startswith(useless) or k.endswith(_BUFFERS)}
 
-
-def _initialise(
-    config: AlbertConfig,
-    key: Array | None,
-    rows: Sequence[Weight],
-    missing: Collection[str],
-    model: Model,
-) -> dict[str, Array]:
-    """Returns random values of the missing parameters."""
-
-    @jax.jit  # so that XLA drops those that are not missing
-    def draw(key: Array) -> dict[str, Array]:
-        leaves = jax.tree.leaves(model.init(config, key))
-        named = zip(rows, leaves, strict=True)
-        return {row.key: leaf for row, leaf in named if row.key in missing}
-
-    return draw(jax.random.key(0) if key is None else key) if missing else {}
+    def check_names(self, rows: Sequence[Weight], found: Set[str]) -> None:
+        """Refuses unknown and missing tensors; a whole head may be missing."""
+        heads = {name.partition(".")[0] for name in self.model.heads.values()}
+        optional = {f"{self.prefix}pooler.", *(f"{name}." for name in heads)}
+        absent = tuple(o for o in optional if not any(k.startswith(o) for k in found))
+        wanted = {row.key for row in rows}
+        needed = {key for key in wanted if not key.startswith(absent)}
+        for fault, keys in ("unknown", found - wanted), ("missing", needed - found):
+            if keys:
+                more = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
+                raise UserError(f"{self.directory}: {fault} tensor {min(keys)}{more}")
+        if (tied := self.model.tied) and tied in self.tensors:
+            table = self.tensors[f"{self.prefix}embeddings.word_embeddings.weight"]
+            if not np.array_equal(self.tensors[tied], table):
+                raise UserError(
+                    f"{self.directory}: {tied} is not tied to the embeddings"
+                )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -15,24 +16,12 @@ from elbert_jax.model import albert, pretraining_heads
 from elbert_jax.model.albert import Params
 from elbert_jax.model.config import AlbertConfig
 
-# Modules: our name, then theirs.
-_BODY = {  # theirs after "albert." (a bare AlbertModel has none); ours after `body`
-    "embeddings.word_embeddings": "embeddings.word_embeddings",
-    "embeddings.position_embeddings": "embeddings.position_embeddings",
-    "embeddings.token_type_embeddings": "embeddings.token_type_embeddings",
-    "embeddings.layer_norm": "embeddings.LayerNorm",
-    "embedding_hidden_mapping_in": "encoder.embedding_hidden_mapping_in",
-    "pooler": "pooler",
-}
-_LAYER = {  # after "albert_layers.N." here, after that in the one layer group there
-    "attention.query": "attention.query",
-    "attention.key": "attention.key",
-    "attention.value": "attention.value",
-    "attention.dense": "attention.dense",
-    "attention.layer_norm": "attention.LayerNorm",
-    "ffn": "ffn",
-    "ffn_output": "ffn_output",
-    "full_layer_layer_norm": "full_layer_layer_norm",
+# Modules of the body whose names differ: ours, then theirs, which follow "albert."
+# except in a bare AlbertModel.
+_RENAMED = {
+    r"\blayer_norm$": "LayerNorm",
+    r"^embedding_hidden_mapping_in$": "encoder.embedding_hidden_mapping_in",
+    r"^albert_layers\.": "encoder.albert_layer_groups.0.albert_layers.",
 }
 _LEAF = {"embedding": "weight", "kernel": "weight", "scale": "weight", "bias": "bias"}
 
@@ -55,19 +44,14 @@ CLASSIFIER = Model(
     "AlbertForSequenceClassification",
     albert.init,
     "",
-    {"classifier": "classifier"},
+    {"classifier": "classifier", "exit_heads": "exit_heads"},  # the latter ours only
     ("predictions.", "sop_classifier.", "qa_outputs."),
 )
 PRETRAINING = Model(
     "AlbertForPreTraining",
     pretraining_heads.init,
     "albert.",
-    {
-        "albert.classifier": "sop_classifier.classifier",
-        "predictions": "predictions",
-        "predictions.dense": "predictions.dense",
-        "predictions.layer_norm": "predictions.LayerNorm",
-    },
+    {"albert.classifier": "sop_classifier.classifier", "predictions": "predictions"},
     ("classifier.", "qa_outputs.", "predictions.decoder.", "exit_heads."),
     num_labels=2,
     exit_heads="shared",
@@ -81,13 +65,8 @@ def _init_encoder(config: AlbertConfig, key: Array) -> Params:
     return params
 
 
-ENCODER = Model(  # for `pretrained.save` only: `load` always adds a head
-    "AlbertModel",
-    _init_encoder,
-    "",
-    {},
-    (),
-)
+# For `pretrained.save` only: `load` always adds a head.
+ENCODER = Model("AlbertModel", _init_encoder, "", {}, ())
 
 
 class Weight(NamedTuple):
@@ -103,20 +82,13 @@ class Weight(NamedTuple):
         return array.swapaxes(-1, -2) if self.transposed else array
 
     def read(self, tensor: np.ndarray, directory: pathlib.Path) -> Array:
-        """Returns a tensor of theirs as a float32 parameter of ours.
-
-        Raises:
-          UserError: its shape or dtype is wrong; the message names the directory.
-        """
+        """Returns a tensor of theirs as a float32 parameter of ours, checked."""
+        name = f"{directory}: {self.key}"
         if tensor.shape != self.shape:
-            raise UserError(
-                f"{directory}: {self.key} has the shape {tensor.shape}; "
-                f"by config.json it is {self.shape}"
-            )
+            wanted = f"by config.json it is {self.shape}"
+            raise UserError(f"{name} has the shape {tensor.shape}; {wanted}")
         if not jnp.issubdtype(tensor.dtype, jnp.floating):
-            raise UserError(
-                f"{directory}: {self.key} is {tensor.dtype}, not floating point"
-            )
+            raise UserError(f"{name} is {tensor.dtype}, not floating point")
         return jnp.asarray(self.convert(tensor), jnp.float32)
 
 
@@ -124,19 +96,21 @@ def weights(
     config: AlbertConfig, prefix: str = "albert.", model: Model = CLASSIFIER
 ) -> list[Weight]:
     """Returns the weight table, in the order of the parameters' leaves."""
-    modules = {model.body + ours: prefix + theirs for ours, theirs in _BODY.items()}
-    modules |= model.heads
-    for n in range(config.inner_group_num):
-        group = f"{prefix}encoder.albert_layer_groups.0.albert_layers.{n}"
-        for ours, theirs in _LAYER.items():
-            modules[f"{model.body}albert_layers.{n}.{ours}"] = f"{group}.{theirs}"
-    rows = []
-    for path, leaf in leaves(abstract(config, model)):
-        module = path.rpartition(".")[0]
-        if module.startswith("exit_heads."):
-            modules[module] = module  # this library's own, under its own names
-        rows.append(weight(path, modules[module], leaf.shape))
-    return rows
+    return [
+        weight(path, _module(path.rpartition(".")[0], prefix, model), leaf.shape)
+        for path, leaf in leaves(abstract(config, model))
+    ]
+
+
+def _module(name: str, prefix: str, model: Model) -> str:
+    """Returns the name of one of our modules in Hugging Face's file."""
+    for ours, theirs in model.heads.items():
+        if f"{name}.".startswith(f"{ours}."):
+            prefix, name = "", theirs + name.removeprefix(ours)
+    name = name.removeprefix(model.body)
+    for pattern, renamed in _RENAMED.items():
+        name = re.sub(pattern, renamed, name)
+    return prefix + name
 
 
 def weight(path: str, module: str, shape: tuple[int, ...]) -> Weight:

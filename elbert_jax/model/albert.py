@@ -24,10 +24,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from elbert_jax.model import heads
 from elbert_jax.model.config import AlbertConfig
-from elbert_jax.model.layers import ACTIVATIONS, LayerNorm, Linear, attend, drop
+from elbert_jax.model.layers import ACTIVATIONS, LayerNorm, Linear, Rngs, attend, drop
 
 Params = Any  # a pytree of float32 arrays with the structure of `Albert`
-Rngs = nnx.Rngs | None  # None turns dropout off
 
 
 class Embeddings(nnx.Module):
@@ -72,8 +71,7 @@ class Attention(nnx.Module):
         """Returns outputs for the first Q positions, attending over all L keys."""
         queries = x[:, :num_queries]
         inputs = self.query(queries), self.key(x), self.value(x), mask
-        settings = self.num_heads, self.dtype, self.probs_dropout_rate
-        y = attend(*inputs, *settings, rngs)
+        y = attend(*inputs, self.num_heads, self.dtype, self.probs_dropout_rate, rngs)
         return self.layer_norm(queries + drop(self.dense(y), self.dropout_rate, rngs))
 
 
@@ -101,35 +99,27 @@ class EncoderLayer(nnx.Module):
 class Albert(nnx.Module):
     """ALBERT with a classification head after every layer, shared or per-layer.
 
-    `embed` gives h_0, `layer` gives h_i from h_{i-1}, `classify` gives the logits of
-    h_i, and `__call__` gives the logits of every layer.
+    `embed` gives h_0, `layer` h_i from h_{i-1}, `classify` the logits of h_i, and
+    `__call__` the logits of every layer. A `mask` is True at real tokens.
     """
 
     def __init__(self, config: AlbertConfig, rngs: nnx.Rngs):
         self.config = config
         self.embeddings = Embeddings(config, rngs)
-        hidden = config.hidden_size
-        self.embedding_hidden_mapping_in = Linear(
-            config, config.embedding_size, hidden, rngs
-        )
-        self.albert_layers = nnx.List(
-            [EncoderLayer(config, rngs) for _ in range(config.inner_group_num)]
-        )
+        inputs, hidden = config.embedding_size, config.hidden_size
+        self.embedding_hidden_mapping_in = Linear(config, inputs, hidden, rngs)
+        layers = [EncoderLayer(config, rngs) for _ in range(config.inner_group_num)]
+        self.albert_layers = nnx.List(layers)
         self.pooler = Linear(config, hidden, hidden, rngs)
         self.classifier = Linear(config, hidden, config.num_labels, rngs)
         self.exit_heads = heads.build(config, rngs)
 
     def embed(
-        self,
-        tokens: Int[Array, "B L"],
-        types: Int[Array, "B L"],
-        *,
-        rngs: Rngs = None,
+        self, tokens: Int[Array, "B L"], types: Int[Array, "B L"], *, rngs: Rngs = None
     ) -> Float[Array, "B L H"]:
         """Returns h_0: the embeddings projected to the hidden size."""
-        return self.embedding_hidden_mapping_in(
-            self.embeddings(tokens, types, rngs=rngs)
-        )
+        x = self.embeddings(tokens, types, rngs=rngs)
+        return self.embedding_hidden_mapping_in(x)
 
     def layer(
         self,
@@ -141,11 +131,7 @@ class Albert(nnx.Module):
     ) -> Float[Array, "B Q H"]:
         """Returns h_i from h_{i-1}: one depth, which is `inner_group_num` layers.
 
-        Args:
-          x: h_{i-1}.
-          mask: True at real tokens.
-          num_queries: Q; only the first Q positions of h_i are computed, by default
-            all.
+        Only the first `num_queries` positions of h_i are computed, by default all.
         """
         *inner, outer = self.albert_layers
         for layer in inner:
@@ -162,13 +148,8 @@ class Albert(nnx.Module):
     ) -> Float[Array, "B C"]:
         """Returns float32 logits: pooler on the first token, tanh, dropout, linear.
 
-        With per-layer heads, layers before the last use theirs where `mask` and
-        `depth` are given.
-
-        Args:
-          x: h_i.
-          mask: True at real tokens.
-          depth: i, 1-based, for all texts or one per text; by default the last layer.
+        `x` is h_i and `depth` is i, 1-based, for all texts or one per text. Per-layer
+        heads need `mask` and `depth`; the last layer's head is used without them.
         """
         pooled = jnp.tanh(self.pooler(x[:, 0]))
         dropped = drop(pooled, self.config.classifier_dropout_prob, rngs)
@@ -189,11 +170,8 @@ class Albert(nnx.Module):
     ) -> Float[Array, "D B C"]:
         """Returns the logits of every layer, first to last.
 
-        Args:
-          tokens: Token ids, right-padded with any id.
-          mask: True at real tokens, False at padding.
-          types: Token type ids: 1 in the second text of a pair, else 0.
-          key: Dropout key; None turns dropout off.
+        `tokens` are right-padded with any id, where `mask` is False; `types` are 1 in
+        the second text of a pair. Without a dropout `key` there is no dropout.
         """
 
         def step(x: Array, inputs: tuple[Array, Array | None]) -> tuple[Array, Array]:

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from elbert_jax.settings import at_least, check, one_of
+
 DTYPES = ("float32", "bfloat16")
 EXIT_HEADS = ("shared", "pooler", "linear", "mlp", "attention")
 _CHOICES = {
@@ -45,12 +47,10 @@ class AlbertConfig:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if type(field.default) is int and value < 1:
-                raise ValueError(f"{field.name} is {value!r}; it must be at least 1")
-            if value not in _CHOICES.get(field.name, (value,)):
-                known = ", ".join(_CHOICES[field.name])
-                raise ValueError(f"{field.name} is {value!r}; it may be {known}")
+            if type(field.default) is int:
+                check(field.name, getattr(self, field.name), at_least(1))
+        for name, choices in _CHOICES.items():
+            check(name, getattr(self, name), one_of(choices))
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size {self.hidden_size} is not a multiple of "

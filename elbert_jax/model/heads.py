@@ -24,7 +24,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from elbert_jax.model.config import AlbertConfig
-from elbert_jax.model.layers import Linear, attend, drop
+from elbert_jax.model.layers import Linear, Rngs, attend, drop
 
 WIDTH = 128  # hidden size of `mlp` and `attention` heads
 ATTENTION_HEADS = 2
@@ -45,9 +45,8 @@ class Head(nnx.Module):
         """Returns the classifier's input: [B, size]."""
 
     def __call__(
-        self, x: Array, mask: Array, pooled: Array, rngs: nnx.Rngs | None = None
+        self, x: Array, mask: Array, pooled: Array, rngs: Rngs = None
     ) -> Array:
-        """Returns logits; see `classify`."""
         features = self.features(x, mask, pooled)
         return self.classifier(drop(features, self.dropout_rate, rngs))
 
@@ -102,12 +101,9 @@ class AttentionHead(MLPHead):
         return jnp.tanh(self.dense(self.output(context[:, 0])))
 
 
-SHAPES = {
-    "pooler": PoolerHead,
-    "linear": LinearHead,
-    "mlp": MLPHead,
-    "attention": AttentionHead,
-}
+SHAPES = dict(
+    pooler=PoolerHead, linear=LinearHead, mlp=MLPHead, attention=AttentionHead
+)
 
 
 def build(config: AlbertConfig, rngs: nnx.Rngs) -> Head | None:
@@ -127,17 +123,12 @@ def classify(
     pooled: Float[Array, "B H"],
     depth: Int[Array, ""] | Int[Array, " B"],
     *,
-    rngs: nnx.Rngs | None = None,
+    rngs: Rngs = None,
 ) -> Float[Array, "B C"]:
-    """Returns the logits of each text's own head.
+    """Returns the logits of each text's own head; `heads` are stacked, from `build`.
 
-    Args:
-      heads: Stacked heads from `build`.
-      x: Hidden states.
-      mask: True at real tokens.
-      pooled: Output of the shared pooler on `x`.
-      depth: Layer number, 1-based, for all texts or one per text. The result is
-        meaningless where it exceeds S.
+    `x` are hidden states and `pooled` the shared pooler's output on them; `depth` is
+    1-based, for all texts or one per text. Where it exceeds S, logits are meaningless.
     """
     graphdef, state = nnx.split(heads)
     stacked = nnx.to_pure_dict(state)

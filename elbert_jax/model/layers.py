@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float
 
 from elbert_jax.model.config import AlbertConfig
 
+Rngs = nnx.Rngs | None  # None turns dropout off
 ACTIVATIONS = {
     "gelu_new": functools.partial(nnx.gelu, approximate=True),  # the tanh form
     "gelu": functools.partial(nnx.gelu, approximate=False),  # the erf form
@@ -66,13 +67,12 @@ class LayerNorm(nnx.LayerNorm):
     """Layer normalisation with the config's epsilon."""
 
     def __init__(self, config: AlbertConfig, size: int, rngs: nnx.Rngs):
-        super().__init__(
-            size, epsilon=config.layer_norm_eps, use_fast_variance=False, rngs=rngs
-        )
+        epsilon = config.layer_norm_eps
+        super().__init__(size, epsilon=epsilon, use_fast_variance=False, rngs=rngs)
 
 
-def drop(x: Array, rate: float, rngs: nnx.Rngs | None) -> Array:
-    """Returns `x` after dropout; None turns it off."""
+def drop(x: Array, rate: float, rngs: Rngs) -> Array:
+    """Returns `x` after dropout."""
     return x if rngs is None else nnx.Dropout(rate, deterministic=False)(x, rngs=rngs)
 
 
@@ -84,7 +84,7 @@ def attend(
     num_heads: int,
     dtype: str,
     drop_rate: float = 0.0,
-    rngs: nnx.Rngs | None = None,
+    rngs: Rngs = None,
 ) -> Float[Array, "B Q H"]:
     """Returns masked multi-head dot-product attention."""
 

@@ -3,7 +3,7 @@
 import pathlib
 from collections.abc import Mapping
 
-from elbert_jax.data.token_store import TokenStore
+from elbert_jax.data.documents import TokenStore
 from elbert_jax.hub.teacher import Teacher
 from elbert_jax.model.config import AlbertConfig
 from elbert_jax.tables import markdown

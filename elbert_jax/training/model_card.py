@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from elbert_jax.data.token_store import TokenStore
+from elbert_jax.data.documents import TokenStore
 from elbert_jax.data.training_data import TrainingData
 from elbert_jax.model.config import AlbertConfig
 from elbert_jax.tables import markdown

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from elbert_jax.data import passages, pretraining_text
 from elbert_jax.data.passages import Passages, Plan, Vocabulary
-from elbert_jax.data.token_store import TokenStore
 from elbert_jax.errors import UserError
 from tests.properties import examples
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from elbert_jax.data import sentence_batches
+from elbert_jax.data.documents import TokenStore
 from elbert_jax.data.sentence_batches import Bucket, SentenceBatches
-from elbert_jax.data.token_store import TokenStore
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError
 from tests.hub import bert_teachers

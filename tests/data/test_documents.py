@@ -10,7 +10,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from elbert_jax.data import documents, readers, token_store
+from elbert_jax.data import documents, readers
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.data.vocabulary import train_tokenizer
 from elbert_jax.errors import UserError
@@ -86,15 +86,15 @@ def test_files_that_cannot_be_used(tmp_path, tokenizer, name, content, message):
         write(tmp_path / name, content)
     for _ in range(2):  # what the first try leaves behind must not pass for text
         with pytest.raises(UserError, match=message):
-            token_store.build([str(tmp_path / name)], tokenizer, tmp_path / "tokens")
+            documents.tokenise([str(tmp_path / name)], tokenizer, tmp_path / "tokens")
 
 
 def test_the_tokens_are_those_of_the_paragraphs(tmp_path, tokenizer, monkeypatch):
-    monkeypatch.setattr(token_store, "_CHUNK", 2)  # a document in two chunks
+    monkeypatch.setattr(documents, "_CHUNK", 2)  # a document in two chunks
     texts = [*DOCUMENTS, ["\u200b"], [f"line {i}" for i in range(5)]]
     joined = "\n\n".join("\n".join(document) for document in texts)
     file = write(tmp_path / "a.txt", joined)
-    store = token_store.build([file], tokenizer, tmp_path)
+    store = documents.tokenise([file], tokenizer, tmp_path)
     assert len(store) == 4 and store.offsets.dtype == np.int64
     assert isinstance(store.tokens, np.memmap) and store.tokens.dtype == np.uint16
     for m, document in enumerate(texts):
@@ -104,17 +104,17 @@ def test_the_tokens_are_those_of_the_paragraphs(tmp_path, tokenizer, monkeypatch
 
 def test_text_is_tokenised_once(tmp_path, tokenizer, monkeypatch):
     file, tokens = write(tmp_path / "a.txt", TEXT), tmp_path / "tokens"
-    first = token_store.build([file], tokenizer, tokens)
+    first = documents.tokenise([file], tokenizer, tokens)
     again = Tokenizer.load(tokenizer.directory)
     monkeypatch.setattr(Tokenizer, "token_ids", None)
-    second = token_store.build([file], again, tokens)
+    second = documents.tokenise([file], again, tokens)
     np.testing.assert_array_equal(first.tokens, second.tokens)
     np.testing.assert_array_equal(first.offsets, second.offsets)
 
 
 def test_other_text_is_tokenised_anew(tmp_path, tokenizer):
     def build(name, text, tokenizer=tokenizer, column="text"):
-        token_store.build(
+        documents.tokenise(
             [write(tmp_path / name, text)], tokenizer, tmp_path / "tokens", column
         )
         return len(list((tmp_path / "tokens").iterdir()))
@@ -132,25 +132,25 @@ def test_what_a_killed_run_leaves_is_no_obstacle(tmp_path, tokenizer, monkeypatc
     file, tokens = write(tmp_path / "a.txt", TEXT), tmp_path / "tokens"
     with monkeypatch.context() as patch, pytest.raises(TypeError):
         patch.setattr(np, "save", None)
-        token_store.build([file], tokenizer, tokens)
+        documents.tokenise([file], tokenizer, tokens)
     assert not list(tokens.iterdir())
-    store = token_store.build([file], tokenizer, tokens)
+    store = documents.tokenise([file], tokenizer, tokens)
     killed = tokens / f".{store.digest}.tmp"
     (tokens / store.digest).rename(killed)
     (killed / "offsets.npy").unlink()
-    assert len(token_store.build([file], tokenizer, tokens)) == 2
+    assert len(documents.tokenise([file], tokenizer, tokens)) == 2
     (folder,) = tokens.iterdir()
     assert sorted(p.name for p in folder.iterdir()) == ["offsets.npy", "tokens.npy"]
 
 
 def test_memory_does_not_grow_with_the_text(tmp_path, tokenizer, monkeypatch):
-    monkeypatch.setattr(token_store, "_CHUNK", 8)
+    monkeypatch.setattr(documents, "_CHUNK", 8)
 
     def build(lines):
         """Returns the peak of memory, and the tokens' bytes on disk."""
         file = write(tmp_path / "a.txt", ("A first line. " * 20 + "\n") * lines)
         tracemalloc.start()
-        store = token_store.build([file], tokenizer, tmp_path)
+        store = documents.tokenise([file], tokenizer, tmp_path)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert store.offsets.tolist() == [0, len(store.tokens)]

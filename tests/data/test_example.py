@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from elbert_jax.data import labels as classes
-from elbert_jax.data.example import Example
+from elbert_jax.data.example import Example, label_ids, label_names
 from elbert_jax.errors import UserError
 
 
@@ -22,27 +21,27 @@ def rows(*labels):
     ],
 )
 def test_names_come_sorted_from_the_data(labels, names):
-    assert classes.label_names(rows(*labels)) == names
-    ids = classes.label_ids(rows(*labels), names)
+    assert label_names(rows(*labels)) == names
+    ids = label_ids(rows(*labels), names)
     assert ids.dtype == np.int32
     want = [-1 if label is None else names.index(str(label)) for label in labels]
     np.testing.assert_array_equal(ids, want)
 
 
 def test_given_names_win_and_integers_index_them():
-    names = classes.label_names(rows(0, 1), ("negative", "positive"))
+    names = label_names(rows(0, 1), ("negative", "positive"))
     assert names == ("negative", "positive")
-    ids = classes.label_ids(rows(1, "negative", 0, "positive"), names)
+    ids = label_ids(rows(1, "negative", 0, "positive"), names)
     np.testing.assert_array_equal(ids, [1, 0, 0, 1])
 
 
 def test_indices_may_count_from_one():
-    ids = classes.label_ids(rows(3, 1, None, 2), ("a", "b", "c"))
+    ids = label_ids(rows(3, 1, None, 2), ("a", "b", "c"))
     np.testing.assert_array_equal(ids, [2, 0, -1, 1])
-    ids = classes.label_ids(rows(1, 2), ("a", "b", "c"))  # for all that they tell
+    ids = label_ids(rows(1, 2), ("a", "b", "c"))  # for all that they tell
     np.testing.assert_array_equal(ids, [1, 2])
     with pytest.raises(UserError, match="row 'r2' has the label 3"):
-        classes.label_ids(rows(0, 1, 3), ("a", "b", "c"))
+        label_ids(rows(0, 1, 3), ("a", "b", "c"))
 
 
 @pytest.mark.parametrize(
@@ -50,11 +49,11 @@ def test_indices_may_count_from_one():
 )
 def test_labels_that_name_no_classes(labels, message):
     with pytest.raises(UserError, match=message):
-        classes.label_names(rows(*labels))
+        label_names(rows(*labels))
 
 
 @pytest.mark.parametrize("label", ["meh", 2, -1])
 def test_an_unknown_label_is_named_with_its_row(label):
     message = f"row 'r1' has the label {label!r}; the classes are bad, good"
     with pytest.raises(UserError, match=message):
-        classes.label_ids(rows("good", label), ("bad", "good"))
+        label_ids(rows("good", label), ("bad", "good"))
