@@ -112,14 +112,10 @@ def _version(package: str) -> str | None:
 
 def _commit() -> str | None:
     """Returns the checkout's commit, with + where files differ; None without one."""
-    folder = pathlib.Path(__file__).parent
-
-    def git(*words: str) -> str:
-        command = ["git", "-C", str(folder), *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
+    command = ["git", "-C", str(pathlib.Path(__file__).parent), "describe"]
+    command += ["--always", "--dirty=+", "--exclude=*"]  # no tags
     try:
-        return git("rev-parse", "--short", "HEAD") + "+" * bool(git("diff", "HEAD"))
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
+    return done.stdout.strip()

@@ -22,6 +22,8 @@ class Task:
 
 
 _ENTAILMENT = ("entailment", "not_entailment")
+_NLI = ("entailment", "neutral", "contradiction")
+_MATCHED = ("validation_matched", "validation_mismatched")
 _NEWS = ("World", "Sports", "Business", "Sci/Tech")
 _TEST = ("test",)  # where it is the only other labelled split
 _AI, _DRIVE = "ai.stanford.edu", "drive.google.com"
@@ -33,13 +35,7 @@ _ALL = (
     Task("glue/rte", "sentence1", "sentence2", _ENTAILMENT),
     Task("glue/wnli", "sentence1", "sentence2", _ENTAILMENT[::-1]),
     Task("glue/qnli", "question", "sentence", _ENTAILMENT),
-    Task(
-        "glue/mnli",
-        "premise",
-        "hypothesis",
-        ("entailment", "neutral", "contradiction"),
-        validation=("validation_matched", "validation_mismatched"),
-    ),
+    Task("glue/mnli", "premise", "hypothesis", _NLI, validation=_MATCHED),
     Task("imdb_reviews", "text", None, ("neg", "pos"), validation=_TEST, host=_AI),
     Task("ag_news_subset", "description", None, _NEWS, validation=_TEST, host=_DRIVE),
     Task("synthetic", "text", None, ("negative", "neutral", "positive"), host=""),

@@ -4,6 +4,7 @@ import io
 import pathlib
 import re
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import sentencepiece
 from tokenizers import normalizers
@@ -21,7 +22,23 @@ _CLEAN = normalizers.Sequence(  # as AlbertTokenizer does before SentencePiece
         normalizers.Lowercase(),
     ]
 )
-_SAMPLE = 1_000_000  # training sentences at most; they take some 7 GB of memory
+_OPTIONS: dict[str, Any] = dict(
+    model_type="unigram",
+    hard_vocab_limit=False,
+    normalization_rule_name="nmt_nfkc_cf",
+    input_sentence_size=1_000_000,  # at most; they take some 7 GB of memory
+    shuffle_input_sentence=True,  # with a fixed seed
+    max_sentence_length=1 << 20,  # bytes; longer ones are ignored
+    num_threads=16,  # fixed, because the vocabulary depends on it
+    pad_id=0,
+    pad_piece="<pad>",
+    unk_id=1,
+    unk_piece="<unk>",
+    bos_id=-1,
+    eos_id=-1,
+    control_symbols=["[CLS]", "[SEP]", "[MASK]"],
+    minloglevel=2,
+)
 
 
 def train_tokenizer(
@@ -36,10 +53,15 @@ def train_tokenizer(
     directory.mkdir(parents=True, exist_ok=True)
     model, faults = io.BytesIO(), []
 
-    def sentences() -> Iterator[str]:  # SentencePiece would hide its exceptions
+    def sentences() -> Iterator[str]:
         try:
-            yield from _sentences(texts)
-        except BaseException as error:
+            for text in map(_CLEAN.normalize_str, texts):
+                yield text
+                # SentencePiece proposes only tokens found in two different words, so a
+                # small corpus would lose its most frequent ones: give each word a
+                # second form.
+                yield re.sub(r"(?<=\w) ", ". ", text)
+        except BaseException as error:  # SentencePiece would hide it
             faults.append(error)
             raise
 
@@ -47,22 +69,8 @@ def train_tokenizer(
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=sentences(),
             model_writer=model,
-            model_type="unigram",
             vocab_size=vocab_size,
-            hard_vocab_limit=False,
-            normalization_rule_name="nmt_nfkc_cf",
-            input_sentence_size=_SAMPLE,
-            shuffle_input_sentence=True,  # with a fixed seed
-            max_sentence_length=1 << 20,  # bytes; longer ones are ignored
-            num_threads=16,  # fixed, because the vocabulary depends on it
-            pad_id=0,
-            pad_piece="<pad>",
-            unk_id=1,
-            unk_piece="<unk>",
-            bos_id=-1,
-            eos_id=-1,
-            control_symbols=["[CLS]", "[SEP]", "[MASK]"],
-            minloglevel=2,
+            **_OPTIONS,
         )
     except RuntimeError as error:
         for fault in faults:
@@ -72,12 +80,3 @@ def train_tokenizer(
     with filesystem.replacing(directory / "spiece.model") as file:
         file.write(model.getvalue())
     return Tokenizer.load(directory)
-
-
-def _sentences(texts: Iterable[str]) -> Iterator[str]:
-    for text in texts:
-        clean = _CLEAN.normalize_str(text)
-        yield clean
-        # SentencePiece proposes only tokens found in two different words, so a small
-        # corpus would lose its most frequent words: give each word a second form.
-        yield re.sub(r"(?<=\w) ", ". ", clean)

@@ -22,6 +22,9 @@ def save(
     """Writes the criterion and its measured scores, and returns the file's path.
 
     `grounds` are what else the choice rests on: guarantee, speed, data.
+
+    Raises:
+      UserError: The file cannot be written.
     """
     path = directory / _FILE
     point = {"exit": criterion.to_dict(), "measured": measured, **grounds}
@@ -31,7 +34,11 @@ def save(
 
 
 def load(directory: pathlib.Path) -> Criterion:
-    """Returns the directory's criterion; the default one if there is no file."""
+    """Returns the directory's criterion; the default one if there is no file.
+
+    Raises:
+      UserError: The file exists and cannot be used.
+    """
     path = directory / _FILE
     if not path.exists():
         return ConfidenceWindow()
