@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elbert_jax.data import passages, pretraining_text
+from elbert_jax.data.documents import TokenStore
 from elbert_jax.data.passages import Passages, Plan, Vocabulary
 from elbert_jax.errors import UserError
 from tests.properties import examples
