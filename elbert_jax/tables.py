@@ -41,6 +41,8 @@ def histogram(counts: Sequence[int]) -> str:
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return ""
     if isinstance(value, float):
         return f"{value:.0f}" if value >= 1000 else f"{value:.4g}"
     return str(value)

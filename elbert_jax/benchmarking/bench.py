@@ -20,11 +20,8 @@ from elbert_jax.inference.predictions import Predictions
 from elbert_jax.model import flops
 from elbert_jax.model.config import AlbertConfig
 
-# The systems, as rows name them.
+# Systems, as rows name them.
 FULL, REFILL = "full depth", "slot refill"
-STATIC, SHRINKING = "early exit, static batches", "early exit, shrinking batches"
-ALONE_FULL, ALONE_EXIT = "full depth, one at a time", "early exit, one at a time"
-REFILL_04 = "slot refill, 0.4 of the compute"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,8 +127,8 @@ def row(
 
     Args:
       timed: its predictions for `encoded`.
-      config: the model's shape.
-      encoded: the texts.
+      config: of its model.
+      encoded: its texts.
       peak: matmul FLOP/s of the machine.
       full: predictions at full depth, of these texts and perhaps of more after them.
       like: likewise, those whose logits should be the same.

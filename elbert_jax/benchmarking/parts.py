@@ -9,25 +9,16 @@ import numpy as np
 
 from elbert_jax import interruption
 from elbert_jax.benchmarking import baselines
-from elbert_jax.benchmarking.bench import (
-    ALONE_EXIT,
-    ALONE_FULL,
-    FULL,
-    REFILL,
-    REFILL_04,
-    SHRINKING,
-    STATIC,
-    Bench,
-    Part,
-    System,
-    speed,
-)
+from elbert_jax.benchmarking.bench import FULL, REFILL, Bench, Part, System, speed
 from elbert_jax.benchmarking.peers import PEERS
 from elbert_jax.benchmarking.record import Record
 from elbert_jax.data import batching
 from elbert_jax.data.encoded import Encoded
 from elbert_jax.errors import UserError
 
+STATIC, SHRINKING = "early exit, static batches", "early exit, shrinking batches"
+ALONE_FULL, ALONE_EXIT = "full depth, one at a time", "early exit, one at a time"
+REFILL_04 = "slot refill, 0.4 of the compute"
 _LARGE = 17408  # tokens of a batch at most: with one text less, still over 16,384
 
 

@@ -132,7 +132,7 @@ class Record:
         rows = [row for row in self.data["rows"] if row["part"] == name]
         columns = [c for c in _COLUMNS if any(r.get(c) is not None for r in rows)]
         header = [_COLUMNS[column] for column in columns]
-        cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+        cells = [[row.get(column) for column in columns] for row in rows]
         lines = [tables.table(header, cells)] if rows else []
         skipped = self.data["parts"][name].get("skipped", {})
         lines += [f"left out: {system}: {why}" for system, why in skipped.items()]
@@ -149,20 +149,12 @@ class Record:
             if value is not None and least is not None:
                 verdict = "holds" if value >= least else "falls short"
             goal = "" if least is None else f">= {least}"
-            rows.append([name, _cell(value), goal, verdict, note])
+            rows.append([name, value, goal, verdict, note])
         return tables.table(["ratio", "value", "target", "", "measured on"], rows)
 
 
 def _ratios_of(part: str) -> list[str]:
     return [name for name, target in TARGETS.items() if target.part == part]
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
-    return str(value)
 
 
 def _read(path: pathlib.Path, fresh: Mapping[str, Any]) -> dict[str, Any]:

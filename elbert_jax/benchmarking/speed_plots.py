@@ -7,7 +7,8 @@ from typing import Any
 
 from matplotlib import ticker
 
-from elbert_jax.benchmarking.bench import REFILL, REFILL_04
+from elbert_jax.benchmarking.bench import REFILL
+from elbert_jax.benchmarking.parts import REFILL_04
 from elbert_jax.evaluation import plots
 
 Rows = Sequence[Mapping[str, Any]]

@@ -51,12 +51,7 @@ class LayerOutputs:
 def at_exit(
     outputs: LayerOutputs, criterion: Criterion, scores: Sequence[str] = metrics.NAMES
 ) -> dict[str, Any]:
-    """Returns the scores and the compute of early exit by a criterion.
-
-    Args:
-      outputs: of the full-depth pass.
-      criterion: when a text exits.
-      scores: names of `metrics.classification`.
+    """Returns the scores (see `metrics.classification`) and the compute of an exit.
 
     Returns:
       The scores; `mean_exit_layer`; `layer_ratio`, the same over D; `flops_ratio`,

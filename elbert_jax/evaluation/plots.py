@@ -74,9 +74,7 @@ def finish(figure: Figure, path: pathlib.Path) -> None:
 def exit_curve(path: pathlib.Path, report: Mapping[str, Any]) -> None:
     """Plots accuracy against the FLOPs ratio, one line for each window criterion.
 
-    Args:
-      path: of the plot.
-      report: of `curve.report`; fixed depths are drawn beside its curve.
+    Fixed depths are drawn beside the curve of the report, which is `curve.report`'s.
     """
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
     layers = report["layer_accuracy"]
@@ -87,15 +85,10 @@ def exit_curve(path: pathlib.Path, report: Mapping[str, Any]) -> None:
     for row in sorted(report["curve"], key=lambda row: row["flops_ratio"]):
         lines.setdefault(row["criterion"], []).append(row)
     for (name, rows), marker, colour in zip(lines.items(), MARKERS, COLOURS):
-        axes.plot(
-            [row["flops_ratio"] for row in rows],
-            [row["accuracy"] for row in rows],
-            f"{marker}-",
-            color=colour,
-            markersize=4,
-            linewidth=1.2,
-            label="stage 1 alone" if name == "none" else f"with window, {name}",
-        )
+        label = "stage 1 alone" if name == "none" else f"with window, {name}"
+        points = [(row["flops_ratio"], row["accuracy"]) for row in rows]
+        style = {"color": colour, "markersize": 4, "linewidth": 1.2, "label": label}
+        axes.plot(*zip(*points), f"{marker}-", **style)
     axes.set_title(f"{report['texts']:,} texts, {len(layers)} layers")
     axes.set(
         xlabel="FLOPs, as a share of full depth", ylabel="accuracy", xlim=(0, 1.03)

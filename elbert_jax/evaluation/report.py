@@ -26,7 +26,7 @@ def measure(
 
     Args:
       classifier: the model and its exit criterion.
-      examples: labelled texts.
+      examples: labelled.
       repeats: timed runs of full depth and of early exit, interleaved.
       by: a column; scores are also given for each of its values.
 

@@ -45,8 +45,6 @@ def last_layer(
     encoded: Encoded,
     lengths: Sequence[int],
     max_batch_size: MaxBatchSize,
-    *,
-    once_per_shape: bool = False,
 ) -> Predictions:
     """Returns the last layer's predictions, computed in length-sorted batches.
 
@@ -58,14 +56,10 @@ def last_layer(
       encoded: M texts.
       lengths: the padded lengths, from short to long.
       max_batch_size: gives the most rows of a batch by its padded length.
-      once_per_shape: run only one batch of each shape, to compile the programs.
     """
     depth = config.num_hidden_layers
-    predictions, outputs, seen = Predictions.empty(config, len(encoded)), [], set()
+    predictions, outputs = Predictions.empty(config, len(encoded)), []
     for rows, batch, parts in _batches(encoded, lengths, max_batch_size):
-        if once_per_shape and batch.tokens.shape in seen:
-            continue
-        seen.add(batch.tokens.shape)
         outputs.append((rows, _last_layer(config, params, batch, parts)))
         size, length = batch.tokens.shape
         predictions.add_steps(depth * size, depth * len(rows), length)

@@ -132,7 +132,6 @@ class Predictor:
         max_batch_size: MaxBatchSize | None = None,
         *,
         lengths: Sequence[int] | None = None,
-        once_per_shape: bool = False,
     ) -> Predictions:
         """Predicts texts at the last layer, without early exit.
 
@@ -140,7 +139,6 @@ class Predictor:
           encoded: M texts.
           max_batch_size: by padded length; by default as many tokens as the slots hold.
           lengths: the padded lengths; by default those that pad the least.
-          once_per_shape: run only one batch of each shape, to compile the programs.
         """
         return full_depth.last_layer(
             self.config,
@@ -148,7 +146,6 @@ class Predictor:
             encoded,
             lengths or self.finest_lengths(encoded.lengths),
             max_batch_size or batching.max_batch_size(self.slots),
-            once_per_shape=once_per_shape,
         )
 
     def every_layer(self, encoded: Encoded) -> Float[np.ndarray, "D M C"]:

@@ -126,7 +126,7 @@ def test_ratios_are_the_named_ones_and_what_is_missing_has_a_reason(record):
         if row["part"] == "systems"
     }
     assert ratios["refill_over_static"] == pytest.approx(
-        speed[bench.REFILL] / speed[bench.STATIC]
+        speed[bench.REFILL] / speed[parts.STATIC]
     )
     text = record.ratios()
     assert all(name in text for name in KEYS)

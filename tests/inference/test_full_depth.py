@@ -1,7 +1,5 @@
 """Full-depth batches, however they are cut."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -28,15 +26,8 @@ def test_batches_in_parts_give_the_same(classifier, encoded, monkeypatch, most):
     assert got.busy_steps == 5 * len(encoded) <= got.slot_steps
 
 
-def test_full_depth_is_the_last_layer_and_one_batch_a_shape_compiles_all(
-    classifier, encoded
-):
-    program: Any = full_depth._last_layer
-    program.clear_cache()
-    classifier.full_depth(encoded, once_per_shape=True)
-    compiled = program._cache_size()
+def test_full_depth_is_the_last_layer(classifier, encoded):
     full = classifier.full_depth(encoded)
-    assert program._cache_size() == compiled >= 2
     batches = batching.eval_batches(encoded, len(encoded), (16,))
     config, params = classifier.config, classifier.params
     want = full_depth.every_layer(config, params, batches, len(encoded))[-1]
