@@ -199,7 +199,7 @@ def _draw_line(axes: Any, line: Line, rows: Sequence[Row]) -> None:
         full = {key: line.rows[0][key] for key in ("set", "method")}
         full |= {"criterion": "fixed_depth", "layer_ratio": 1.0}
         points += trade_off.curve(select(rows, **full))
-    ratios, scores, lowest, highest = zip(*(point[1:] for point in points))
+    ratios, scores, lowest, highest = zip(*points)
     if line.joined:
         axes.plot(ratios, scores, label=line.name, markersize=4, linewidth=1.2, **look)
         band = {"color": look["color"], "alpha": 0.15, "linewidth": 0}

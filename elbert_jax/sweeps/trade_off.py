@@ -39,7 +39,6 @@ decide; in brackets, how many of them exit otherwise in the engine.
 class Point(NamedTuple):
     """A point of a grid over seeds: medians, and the range of the score."""
 
-    value: float  # of the field that the grid varies
     flops_ratio: float
     score: float
     lowest: float
@@ -64,11 +63,11 @@ def select(rows: Sequence[Row], **values: Any) -> list[Row]:
 def curve(rows: Sequence[Row]) -> list[Point]:
     """Returns one criterion's points over its seeds, from cheap to expensive."""
     points = []
-    for (value,), runs in groups(rows, "value"):
+    for _, runs in groups(rows, "value"):
         scores = [row["score"] for row in runs]
         ratio = float(np.median([row["flops_ratio"] for row in runs]))
         score = float(np.median(scores))
-        points.append(Point(value, ratio, score, min(scores), max(scores)))
+        points.append(Point(ratio, score, min(scores), max(scores)))
     return sorted(points, key=lambda point: point.flops_ratio)
 
 

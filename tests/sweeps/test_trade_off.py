@@ -38,8 +38,8 @@ def test_a_curve_is_medians_and_ranges_from_cheap_to_dear():
         for seed, score in enumerate(scores)
     ]
     assert trade_off.curve(rows) == [
-        (0.5, pytest.approx(0.21), 3, 1, 5),
-        (0.1, pytest.approx(0.81), 8, 7, 9),
+        (pytest.approx(0.21), 3, 1, 5),
+        (pytest.approx(0.81), 8, 7, 9),
     ]
 
 
