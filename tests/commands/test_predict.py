@@ -72,13 +72,12 @@ def test_the_reader_of_a_pipe_leaves(tmp_path, answering_model):
     assert "Traceback" not in told and "Exception" not in told
 
 
-def test_a_mistake_is_one_line_and_status_2(tmp_path, answering_model):
+def test_a_mistake_is_one_line_and_status_2(tmp_path, answering_model, run_here):
     source = write_rows(tmp_path / "in.csv")
     shutil.copytree(answering_model, tmp_path / "patient")
     operating_point.save(tmp_path / "patient", Patience(2), {})
     flags = f"--input={source}", f"--output={tmp_path}/a.csv", "--delta=0.5"
-    with start(tmp_path / "patient", *flags) as process:
-        out, told = process.communicate(timeout=60)
-    assert (process.returncode, out) == (2, "")
-    assert told == "error: delta: patience has no 'delta'; it has patience\n"
+    done = run_here("predict", f"--model={tmp_path}/patient", *flags)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: delta: patience has no 'delta'; it has patience\n"
     assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "patient"}
