@@ -5,7 +5,8 @@ from typing import Any
 
 from elbert_jax.data import readers, sources, tasks
 from elbert_jax.data.encoded import Encoded
-from elbert_jax.data.example import Example, label_ids
+from elbert_jax.data.example import Example
+from elbert_jax.data.labels import label_ids
 from elbert_jax.data.tokenization import Tokenizer
 from elbert_jax.errors import UserError, warn
 
@@ -68,7 +69,7 @@ def encode(
 ) -> Encoded:
     """Returns examples tokenised, their labels as indices into `labels`.
 
-    `beside` are other examples of the same data set; see `example.label_ids`.
+    `beside` are other examples of the same data set; see `labels.label_ids`.
     """
     encoded = Encoded.build(
         tokenizer,

@@ -11,7 +11,8 @@ import numpy as np
 
 from elbert_jax.data import corpus, readers, sources, tasks
 from elbert_jax.data.encoded import Encoded
-from elbert_jax.data.example import Example, label_names
+from elbert_jax.data.example import Example
+from elbert_jax.data.labels import label_names
 from elbert_jax.data.tokenization import TRUNCATIONS, Tokenizer
 from elbert_jax.data.vocabulary import train_tokenizer
 from elbert_jax.errors import UserError, warn

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from elbert_jax.data.example import Example, label_ids, label_names
+from elbert_jax.data.example import Example
+from elbert_jax.data.labels import label_ids, label_names
 from elbert_jax.errors import UserError
 
 
