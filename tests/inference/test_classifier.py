@@ -92,7 +92,7 @@ def test_all_layers_of_any_texts(classify):
     texts = np.arange(len(encoded))
     want = logits[answers.layers - 1, texts]
     np.testing.assert_allclose(answers.logits, want, atol=1e-5)
-    assert classify.every_layer(Encoded.empty()).shape == (5, 0, 3)
+    assert classify.every_layer(classify._encode([])).shape == (5, 0, 3)
 
 
 def test_longer_texts_than_the_model_reads_are_refused(classify):
