@@ -16,7 +16,7 @@ from elbert_jax.inference.buckets import Buckets
 from elbert_jax.inference.predictions import predict
 from elbert_jax.inference.session import Session
 from elbert_jax.inference.tasks import Classification
-from tests.inference.test_engine import (
+from tests.inference.corpus import (
     CONFIG,
     CORPUS,
     CRITERIA,
